@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+# penstock_header_checks(TARGET target ROOT folder FOLDERS folder...)
+#   An object library, outside of "all", that compiles each header below the folders by itself and
+#   twice in a row: it must include what it uses, and guard against repetition.
+function(penstock_header_checks)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "TARGET;ROOT" "FOLDERS")
+  set(units "")
+  foreach(folder IN LISTS arg_FOLDERS)
+    file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE "${arg_ROOT}" "${arg_ROOT}/${folder}/*.h")
+    foreach(header IN LISTS headers)
+      set(unit "${CMAKE_CURRENT_BINARY_DIR}/${arg_TARGET}/${header}.cc")
+      file(CONFIGURE OUTPUT "${unit}" @ONLY CONTENT "#include \"@header@\"\n#include \"@header@\"\n")
+      list(APPEND units "${unit}")
+    endforeach()
+  endforeach()
+  if(units)
+    add_library(${arg_TARGET} OBJECT EXCLUDE_FROM_ALL ${units})
+    target_include_directories(${arg_TARGET} PRIVATE "${arg_ROOT}")
+    target_compile_options(${arg_TARGET} PRIVATE -O0 -g0)
+  endif()
+endfunction()
