@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "block/backend/backend_request.h"
+
+#include "iothreads/coroutine.h"
+
+namespace penstock {
+
+BackendRequest::BackendRequest(Backend& backend, const char* operation, uint64_t offset,
+                               uint64_t length)
+    : backend_(backend) {
+  assert_in_coroutine();
+  status_ = backend.gate.co_enter(operation, offset, length);
+}
+
+BackendRequest::~BackendRequest() {
+  if (status_.ok()) backend_.gate.leave();
+}
+
+}  // namespace penstock

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "block/graph/topology.h"
+
+#include <algorithm>
+#include <set>
+
+namespace penstock {
+
+std::vector<Node*> with_ancestors(const std::vector<Node*>& nodes) {
+  // Depth first along the parents; a node is listed once all its parents are.
+  struct Visit {
+    Node* node;
+    size_t next_parent;
+  };
+  std::vector<Node*> result;
+  std::set<const Node*> seen;
+  std::vector<Visit> path;
+  for (Node* start : nodes) {
+    if (seen.insert(start).second) path.push_back({start, 0});
+    while (!path.empty()) {
+      Visit& visit = path.back();
+      if (visit.next_parent == visit.node->parents.size()) {
+        result.push_back(visit.node);
+        path.pop_back();
+        continue;
+      }
+      Node* parent = visit.node->parents[visit.next_parent++]->parent;
+      if (parent != nullptr && seen.insert(parent).second) path.push_back({parent, 0});
+    }
+  }
+  return result;
+}
+
+std::vector<Backend*> backends_of(const std::vector<Node*>& nodes) {
+  std::vector<Backend*> result;
+  for (const Node* node : nodes) {
+    for (const Child* edge : node->parents) {
+      if (edge->backend != nullptr) result.push_back(edge->backend);
+    }
+  }
+  return result;
+}
+
+bool reaches_any(const Node& start, const std::vector<Node*>& targets) {
+  std::set<const Node*> seen{&start};
+  std::vector<const Node*> left{&start};
+  while (!left.empty()) {
+    const Node* node = left.back();
+    left.pop_back();
+    if (std::find(targets.begin(), targets.end(), node) != targets.end()) return true;
+    for (const auto& child : node->children) {
+      if (child->node != nullptr && seen.insert(child->node).second) left.push_back(child->node);
+    }
+  }
+  return false;
+}
+
+std::string user_name(const Child& edge) {
+  if (edge.backend != nullptr) return "backend '" + edge.backend->name + "'";
+  return "node '" + edge.parent->name + "' (its '" + edge.name + "')";
+}
+
+std::string user_names(const Node& node) {
+  std::string result;
+  for (const Child* edge : node.parents) {
+    if (!result.empty()) result += ", ";
+    result += user_name(*edge);
+  }
+  return result;
+}
+
+}  // namespace penstock
