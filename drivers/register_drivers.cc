@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "drivers/register_drivers.h"
+
+#include <memory>
+
+#include "drivers/faults/faults_driver.h"
+#include "drivers/file/file_driver.h"
+#include "drivers/null/null_driver.h"
+#include "drivers/raw/raw_driver.h"
+
+namespace penstock {
+
+void register_drivers(DriverRegistry& registry) {
+  registry.add(std::make_unique<FileDriverType>());
+  registry.add(std::make_unique<RawDriverType>());
+  registry.add(std::make_unique<NullDriverType>());
+  registry.add(std::make_unique<FaultsDriverType>());
+}
+
+}  // namespace penstock
