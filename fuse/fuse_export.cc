@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fuse/fuse_export.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <utility>
+
+#include "base/status.h"
+#include "base/unique_fd.h"
+#include "block/backend/backend_request.h"
+#include "block/io/child_io.h"
+#include "fuse/dev_queue.h"
+#include "fuse/handshake.h"
+#include "fuse/mount_point.h"
+#include "fuse/session.h"
+#include "iothreads/control_thread.h"
+#include "iothreads/coroutine.h"
+#include "iothreads/thread_pool.h"
+
+namespace penstock {
+namespace {
+
+// Between two tries to unmount what is busy.
+constexpr Nanoseconds kUnmountRetry = std::chrono::milliseconds(20);
+
+using SharedFd = std::shared_ptr<const UniqueFd>;
+
+absl::Status set_non_blocking(int fd) {
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+    return errno_status(errno, "making the FUSE descriptor non-blocking");
+  }
+  return absl::OkStatus();
+}
+
+// The file that the bytes are in: the first named one from the root down.
+std::string image_file_name(const Node& root) {
+  const Node* node = &root;
+  while (node->file_name.empty()) {
+    const Child* file = node->find_child("file");
+    if (file == nullptr || file->node == nullptr) return "";
+    node = file->node;
+  }
+  return node->file_name;
+}
+
+// Tells the kernel to ask for the attributes again. In a thread of the pool, since the kernel may
+// wait in there for an inode that is on its way out. The descriptor stays open until it is done.
+void invalidate_attributes(SharedFd fd, uint64_t node) {
+  ThreadPool::shared().submit([fd = std::move(fd), node] {
+    fuse_notify_inval_inode_out body = {};
+    body.ino = node;
+    body.off = -1;  // a negative offset leaves the pages alone
+    fuse_out_header header = {};
+    header.len = sizeof(header) + sizeof(body);
+    header.error = FUSE_NOTIFY_INVAL_INODE;
+    std::array<iovec, 2> parts = {{{&header, sizeof(header)}, {&body, sizeof(body)}}};
+    // ENOENT: the kernel does not know the inode, and so keeps no attributes of it.
+    [[maybe_unused]] const ssize_t written = writev(fd->get(), parts.data(), parts.size());
+  });
+}
+
+}  // namespace
+
+struct FuseExport::Parts {
+  Parts(Backend& served, HostServices& services, const ExportOptions& options, bool covers_file,
+        timespec start, unsigned queue_count)
+      : host(services),
+        session(served, options, covers_file, geteuid(), getegid(), start, queue_count) {}
+
+  absl::Status co_make_queues(std::vector<std::shared_ptr<AioContext>> contexts)
+      CONTROL_COROUTINE_CODE;
+  SharedFd co_clone(bool first) CONTROL_COROUTINE_CODE;
+  void co_start_queues() CONTROL_COROUTINE_CODE;
+  void co_leave_queues() CONTROL_COROUTINE_CODE;
+  absl::Status co_unmount_within(Nanoseconds grace) CONTROL_COROUTINE_CODE;
+  absl::Status co_flush_backend() CONTROL_COROUTINE_CODE;
+
+  HostServices& host;
+  Session session;
+  SharedFd session_fd;
+  std::vector<std::unique_ptr<DevQueue>> queues;
+  std::string clone_failure;
+  bool stopped = false;
+};
+
+// The first queue has the session's own descriptor, each other one a clone. Where no clone can be
+// had, all share the session's.
+SharedFd FuseExport::Parts::co_clone(bool first) {
+  if (first || !clone_failure.empty()) return session_fd;
+  absl::StatusOr<UniqueFd> clone = host.co_clone_session(session_fd->get());
+  const absl::Status status = clone.ok() ? set_non_blocking(clone->get()) : clone.status();
+  if (status.ok()) return std::make_shared<const UniqueFd>(*std::move(clone));
+  clone_failure = status_text(status);
+  return session_fd;
+}
+
+absl::Status FuseExport::Parts::co_make_queues(std::vector<std::shared_ptr<AioContext>> contexts) {
+  for (std::shared_ptr<AioContext>& context : contexts) {
+    SharedFd fd = co_clone(queues.empty());
+    absl::StatusOr<std::unique_ptr<DevQueue>> queue =
+        DevQueue::create(session, std::move(context), std::move(fd));
+    if (!queue.ok()) return queue.status();
+    queues.push_back(*std::move(queue));
+  }
+  return absl::OkStatus();
+}
+
+void FuseExport::Parts::co_start_queues() {
+  for (const auto& queue : queues) {
+    co_reschedule_self(queue->context());
+    queue->start();
+  }
+  co_reschedule_self(control_context());
+}
+
+void FuseExport::Parts::co_leave_queues() {
+  for (const auto& queue : queues) {
+    co_reschedule_self(queue->context());
+    queue->leave();
+  }
+  co_reschedule_self(control_context());
+}
+
+// OK once the session will end by itself or has ended. Otherwise it must be ended from here.
+absl::Status FuseExport::Parts::co_unmount_within(Nanoseconds grace) {
+  const std::string& mount_point = session.options.mount_point;
+  if (session.ended.is_set()) {
+    // Unmounted by somebody, or aborted, which leaves a dead mount behind.
+    if (!co_is_dead_mount(mount_point)) return absl::OkStatus();
+    return host.co_unmount(mount_point, /*lazy=*/true);
+  }
+  const Nanoseconds deadline = control_context().now() + grace;
+  for (;;) {
+    const absl::Status status = host.co_unmount(mount_point, /*lazy=*/false);
+    const Nanoseconds now = control_context().now();
+    if (status.ok()) {
+      // The kernel ends the session, unless the mount lives on in another mount namespace.
+      session.ended.co_wait_until(std::max(deadline, now + kUnmountRetry));
+      return absl::OkStatus();
+    }
+    if (now >= deadline) return host.co_unmount(mount_point, /*lazy=*/true);
+    if (session.ended.co_wait_until(std::min(deadline, now + kUnmountRetry))) {
+      return absl::OkStatus();
+    }
+  }
+}
+
+absl::Status FuseExport::Parts::co_flush_backend() {
+  if (!session.options.writable) return absl::OkStatus();
+  BackendRequest request(session.backend, "flush", 0, 0);
+  if (!request.status().ok()) return request.status();
+  return annotate(co_flush(request.root()), "flushing \"" + session.backend.name + "\"");
+}
+
+absl::StatusOr<std::unique_ptr<FuseExport>> FuseExport::co_start(
+    Backend& backend, HostServices& host, const ExportOptions& options,
+    std::vector<std::shared_ptr<AioContext>> queues) {
+  const absl::StatusOr<bool> covers_file = co_is_regular_file(options.mount_point);
+  if (!covers_file.ok()) return covers_file.status();
+  const timespec start = co_modification_time(image_file_name(*backend.root.node));
+  auto parts = std::make_unique<Parts>(backend, host, options, *covers_file, start,
+                                       static_cast<unsigned>(queues.size()));
+  parts->session.last_size.store(backend.root.node->size(), std::memory_order_relaxed);
+
+  absl::StatusOr<UniqueFd> mounted = host.co_mount(make_mount_request(options));
+  if (!mounted.ok()) return mounted.status();
+  parts->session_fd = std::make_shared<const UniqueFd>(*std::move(mounted));
+  const int fd = parts->session_fd->get();
+  absl::Status status = set_non_blocking(fd);
+  if (status.ok()) status = co_shake_hands(fd, options.cached);
+  if (status.ok()) status = parts->co_make_queues(std::move(queues));
+  if (!status.ok()) {
+    const absl::Status unmounted = host.co_unmount(options.mount_point, /*lazy=*/true);
+    if (!unmounted.ok()) status = annotate(status, status_text(unmounted));
+    return annotate(status, "mounting on \"" + options.mount_point + "\"");
+  }
+  parts->co_start_queues();
+  return std::unique_ptr<FuseExport>(new FuseExport(std::move(parts)));
+}
+
+FuseExport::FuseExport(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+FuseExport::~FuseExport() {
+  if (parts_->stopped) return;
+  fprintf(stderr, "penstock: the export on \"%s\" is destroyed before it was stopped\n",
+          parts_->session.options.mount_point.c_str());
+  abort();
+}
+
+CoEvent& FuseExport::ended() { return parts_->session.ended; }
+
+const std::string& FuseExport::clone_failure() const { return parts_->clone_failure; }
+
+absl::Status FuseExport::co_stop(Nanoseconds grace) {
+  Parts& parts = *parts_;
+  const absl::Status unmounted = parts.co_unmount_within(grace);
+  parts.co_leave_queues();
+  parts.session.ended.co_wait();
+  // The last queue may still be in the call that set the event.
+  co_pass_all_contexts();
+  parts.queues.clear();
+  parts.session_fd.reset();
+  parts.stopped = true;
+  const absl::Status flushed = parts.co_flush_backend();
+  return flushed.ok() ? unmounted : flushed;
+}
+
+void FuseExport::resized(uint64_t size) {
+  parts_->session.last_size.store(size, std::memory_order_relaxed);
+  if (parts_->session_fd == nullptr) return;
+  invalidate_attributes(parts_->session_fd, parts_->session.file_node);
+}
+
+}  // namespace penstock

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fuse/mount_point.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "base/status.h"
+#include "fuse/protocol.h"
+#include "iothreads/thread_pool.h"
+
+namespace penstock {
+namespace {
+
+struct StatResult {
+  int error = 0;
+  struct stat attributes = {};
+};
+
+StatResult co_stat(const std::string& path) COROUTINE_CODE {
+  return ThreadPool::shared().co_run([&path] {
+    StatResult result;
+    if (stat(path.c_str(), &result.attributes) != 0) result.error = errno;
+    return result;
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<bool> co_is_regular_file(const std::string& path) {
+  const StatResult result = co_stat(path);
+  if (result.error != 0) {
+    return errno_status(result.error, "looking at the mount point \"" + path + "\"");
+  }
+  if (S_ISREG(result.attributes.st_mode)) return true;
+  if (S_ISDIR(result.attributes.st_mode)) return false;
+  return errno_message(
+      ENOTDIR, "the mount point \"" + path + "\" is neither a directory nor a regular file");
+}
+
+bool co_is_dead_mount(const std::string& path) { return co_stat(path).error == ENOTCONN; }
+
+timespec co_modification_time(const std::string& path) {
+  if (!path.empty()) {
+    const StatResult result = co_stat(path);
+    if (result.error == 0) return result.attributes.st_mtim;
+  }
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now;
+}
+
+MountRequest make_mount_request(const ExportOptions& options) {
+  MountRequest request;
+  request.mount_point = options.mount_point;
+  request.options = {"subtype=penstock", "default_permissions", "nosuid", "nodev",
+                     "max_read=" + std::to_string(kMaxTransfer)};
+  if (!options.file_name_shown.empty()) {
+    request.options.push_back("fsname=" + options.file_name_shown);
+  }
+  if (!options.writable) request.options.push_back("ro");
+  if (options.allow_other) request.options.push_back("allow_other");
+  request.options.insert(request.options.end(), options.mount_options.begin(),
+                         options.mount_options.end());
+  return request;
+}
+
+}  // namespace penstock

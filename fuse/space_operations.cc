@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fuse/space_operations.h"
+
+#include <errno.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/byte_range.h"
+#include "base/status.h"
+#include "block/backend/backend_request.h"
+#include "block/io/child_io.h"
+
+namespace penstock {
+namespace {
+
+// A seek over a fragmented image gives others a turn after so many extents.
+constexpr unsigned kExtentsPerTurn = 64;
+
+// The flags for a mode of fallocate(2), or EOPNOTSUPP. Allocating (mode 0) is not among them: no
+// layer below can promise that a later write finds space.
+int zeroing_flags(uint32_t mode, RequestFlags* flags) {
+  switch (mode) {
+    case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+      *flags = kMayUnmap;
+      return 0;
+    case FALLOC_FL_ZERO_RANGE:
+    case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
+      *flags = kNoFlags;
+      return 0;
+    default:
+      return EOPNOTSUPP;
+  }
+}
+
+// The first offset from `offset` on that is data (or, if not `wants_data`, a hole) in
+// [offset, size); `size` if there is none.
+absl::StatusOr<uint64_t> co_find(const BackendRequest& request, uint64_t offset, uint64_t size,
+                                 bool wants_data) IO_CODE {
+  unsigned extents = 0;
+  while (offset < size) {
+    auto status = co_block_status(request.root(), {offset, size - offset});
+    if (!status.ok()) return status.status();
+    const bool is_data = status->data && !status->zero;
+    if (is_data == wants_data) return offset;
+    if (status->length == 0) return errno_status(EIO, "an extent without length while seeking");
+    offset += std::min(status->length, size - offset);
+    if (++extents % kExtentsPerTurn == 0) co_pause();
+  }
+  return size;
+}
+
+}  // namespace
+
+void co_fallocate(Session& session, RequestSlot& slot) {
+  const ByteRange asked{slot.request.offset, slot.request.length};
+  if (!session.options.writable) return reply_error(slot, EROFS);
+  RequestFlags flags = kNoFlags;
+  if (const int error = zeroing_flags(slot.request.mode, &flags); error != 0) {
+    return reply_error(slot, error);
+  }
+  if (asked.empty()) return reply_error(slot, EINVAL);
+  BackendRequest request(session.backend, "fallocate", asked.offset, asked.length);
+  if (!request.status().ok()) return reply_error(slot, status_errno(request.status()));
+  const bool keeps_size = (slot.request.mode & FALLOC_FL_KEEP_SIZE) != 0;
+  if (!keeps_size && asked.end() > request.size()) {
+    return reply_error(slot, session.options.growable ? EOPNOTSUPP : ENOSPC);
+  }
+  const ByteRange range = intersect(asked, {0, request.size()});
+  const absl::Status status = co_write_zeroes(request.root(), range, flags);
+  if (status.ok()) session.times.note_write(slot.queue->context().slot());
+  reply_error(slot, status_errno(status));
+}
+
+void co_lseek(Session& session, RequestSlot& slot) {
+  const uint64_t offset = slot.request.offset;
+  const bool wants_data = slot.request.mode == SEEK_DATA;
+  if (!wants_data && slot.request.mode != SEEK_HOLE) return reply_error(slot, EINVAL);
+  BackendRequest request(session.backend, "lseek", offset, 0);
+  if (!request.status().ok()) return reply_error(slot, status_errno(request.status()));
+  const uint64_t size = request.size();
+  if (offset >= size) return reply_error(slot, ENXIO);
+  const absl::StatusOr<uint64_t> found = co_find(request, offset, size, wants_data);
+  if (!found.ok()) return reply_error(slot, status_errno(found.status()));
+  // The end of the file is a hole, and not data.
+  if (wants_data && *found == size) return reply_error(slot, ENXIO);
+  reply_with(slot, fuse_lseek_out{*found});
+}
+
+}  // namespace penstock

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Holes: making them (fallocate) and finding them (lseek).
+//
+// Ownership: none.
+// Threads: a coroutine on any context.
+// Errors: EOPNOTSUPP for modes of fallocate that the block layer cannot promise; ENXIO for a seek
+//   that finds nothing; else the block layer's own.
+// Invariants: each replies exactly once, inside the backend's gate. A zeroed or punched range reads
+//   as zeroes.
+#pragma once
+
+#include "base/thread_roles.h"
+#include "fuse/session.h"
+#include "fuse/session_io.h"
+
+namespace penstock {
+
+void co_fallocate(Session& session, RequestSlot& slot) COROUTINE_CODE;
+void co_lseek(Session& session, RequestSlot& slot) COROUTINE_CODE;
+
+}  // namespace penstock
