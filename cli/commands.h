@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands of the penstock program. Each adds itself to the command line.
+//
+// Ownership: the callbacks own their options; `exit_status` outlives the parse.
+// Threads: the main thread.
+// Errors: printed to stderr; `exit_status` is then kFailed or kUsage.
+// Invariants: exit statuses are those of exit_status.h.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace penstock {
+
+void add_mount_command(CLI::App& program, int& exit_status);
+void add_umount_command(CLI::App& program, int& exit_status);
+void add_ls_command(CLI::App& program, int& exit_status);
+void add_info_command(CLI::App& program, int& exit_status);
+
+}  // namespace penstock

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/exit_status.h"
+
+#include <cstdio>
+
+#include "base/status.h"
+
+namespace penstock {
+
+void print_error(const std::string& text) { std::fprintf(stderr, "penstock: %s\n", text.c_str()); }
+
+int report(const absl::Status& status) {
+  if (status.ok()) return kDone;
+  print_error(status_text(status));
+  return kFailed;
+}
+
+}  // namespace penstock

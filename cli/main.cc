@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "base/version.h"
+#include "cli/commands.h"
+#include "cli/exit_status.h"
+
+namespace {
+
+constexpr char kFooter[] = R"(
+Examples:
+  penstock mount disk.img ~/mnt       the disk's bytes are now in ~/mnt/disk, read-only
+  penstock ls
+  penstock umount ~/mnt               returns when the image is closed
+
+'penstock COMMAND --help' shows a command's options. Exit status: 0 done, 1 failed,
+2 wrong usage.)";
+
+std::string describe(const CLI::ParseError& error, const CLI::App& program, int argc, char** argv) {
+  // CLI11 would only miss a command.
+  if (program.get_subcommands().empty() && argc > 1) {
+    return std::string("there is no command or option '") + argv[1] + "'";
+  }
+  return error.what();
+}
+
+// The command that was named on the command line, for the advice after a wrong one.
+std::string chosen_command(const CLI::App& program) {
+  const auto chosen = program.get_subcommands();
+  return chosen.empty() ? "" : " " + chosen.front()->get_name();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App program("Shows disk images as raw files, without root rights.", "penstock");
+  program.footer(kFooter);
+  program.set_version_flag("-V,--version", std::string("penstock ") + penstock::kVersion);
+  program.require_subcommand(1);
+  int exit_status = penstock::kDone;
+  penstock::add_mount_command(program, exit_status);
+  penstock::add_umount_command(program, exit_status);
+  penstock::add_ls_command(program, exit_status);
+  penstock::add_info_command(program, exit_status);
+
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::Success& request) {
+    return program.exit(request);  // --help or --version: prints it
+  } catch (const CLI::ParseError& error) {
+    penstock::print_error(describe(error, program, argc, argv) + "; see 'penstock" +
+                          chosen_command(program) + " --help'");
+    return penstock::kUsage;
+  }
+  return exit_status;
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/format_probe.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <vector>
+
+#include "base/status.h"
+#include "control/foreign_formats.h"
+#include "iothreads/thread_pool.h"
+
+namespace penstock {
+namespace {
+
+constexpr size_t kHeadSize = 64 * 1024;  // bytes, as DriverType::probe wants
+
+struct Ends {
+  std::vector<std::byte> head;
+  std::vector<std::byte> tail;
+};
+
+absl::StatusOr<std::vector<std::byte>> read_at(int fd, off_t offset, size_t size) {
+  std::vector<std::byte> data(size);
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t count =
+        ::pread(fd, data.data() + done, size - done, offset + static_cast<off_t>(done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return errno_status(errno, "cannot read its header");
+    if (count == 0) break;
+    done += static_cast<size_t>(count);
+  }
+  data.resize(done);
+  return data;
+}
+
+absl::StatusOr<Ends> read_ends(int fd) {
+  struct stat facts;
+  if (::fstat(fd, &facts) != 0) return errno_status(errno, "fstat");
+  if (S_ISDIR(facts.st_mode)) return errno_status(EISDIR, "not an image");
+  if (!S_ISREG(facts.st_mode) && !S_ISBLK(facts.st_mode)) {
+    return errno_message(EINVAL, "neither a regular file nor a block device");
+  }
+  Ends ends;
+  absl::StatusOr<std::vector<std::byte>> head = read_at(fd, 0, kHeadSize);
+  if (!head.ok()) return head.status();
+  ends.head = std::move(*head);
+  const off_t size = ::lseek(fd, 0, SEEK_END);
+  if (size >= static_cast<off_t>(kFormatTailSize)) {
+    absl::StatusOr<std::vector<std::byte>> tail =
+        read_at(fd, size - static_cast<off_t>(kFormatTailSize), kFormatTailSize);
+    if (!tail.ok()) return tail.status();
+    ends.tail = std::move(*tail);
+  }
+  return ends;
+}
+
+// Protocols and filters are drivers too, but nobody's image is in their format.
+bool is_image_format(const DriverType& type) {
+  return type.has_file_child() && type.name() != "faults";
+}
+
+absl::StatusOr<std::string> check_wanted(const DriverRegistry& drivers, const std::string& wanted) {
+  std::string known;
+  for (const std::string& name : drivers.names()) {
+    const absl::StatusOr<const DriverType*> type = drivers.find(name);
+    if (!type.ok() || !is_image_format(**type)) continue;
+    if (name == wanted) return wanted;
+    known += (known.empty() ? "" : ", ") + name;
+  }
+  if (is_foreign_format(wanted)) {
+    return errno_message(EINVAL, "format " + wanted + " is not supported yet; supported: " + known);
+  }
+  return errno_message(EINVAL, "unknown format '" + wanted + "'; supported: " + known);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> co_choose_format(const DriverRegistry& drivers, HostServices& host,
+                                             const std::string& image, const std::string& wanted,
+                                             bool writable) {
+  if (!wanted.empty()) return check_wanted(drivers, wanted);
+
+  // O_NONBLOCK: a pipe under the image's name must not hang the open.
+  const absl::StatusOr<UniqueFd> fd = host.co_open(image, O_RDONLY | O_NONBLOCK);
+  if (!fd.ok()) return fd.status();
+  const absl::StatusOr<Ends> ends =
+      ThreadPool::shared().co_run([&] { return read_ends(fd->get()); });
+  if (!ends.ok()) return annotate(ends.status(), "'" + image + "'");
+
+  if (const DriverType* type = drivers.probe(ends->head)) return std::string(type->name());
+  const std::string foreign(find_foreign_format(ends->head, ends->tail));
+  if (!foreign.empty()) {
+    return errno_message(EINVAL, "'" + image + "' is a " + foreign + " image, and format " +
+                                     foreign +
+                                     " is not supported yet; convert it with 'qemu-img convert -O"
+                                     " raw', or say -f raw to get the file's own bytes");
+  }
+  if (writable) {
+    return errno_message(EINVAL, "'" + image +
+                                     "' has no known format's header, and a writable mount never"
+                                     " guesses: say -f raw if it is a raw image");
+  }
+  return "raw";
+}
+
+}  // namespace penstock

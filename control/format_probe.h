@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decides which format an image is opened with.
+//
+// Ownership: nothing is kept.
+// Threads: a coroutine on any context; reads happen on the thread pool.
+// Errors: the errno of opening or reading; EINVAL for a format that is unknown, not supported, or
+//   may not be guessed, with what to say instead.
+// Invariants: raw is never guessed for a writable image: a guest could have written the header of
+//   another format into it. The image is opened read-only here.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/host_services.h"
+#include "base/thread_roles.h"
+#include "block/graph/driver_registry.h"
+
+namespace penstock {
+
+// `wanted` is the name that the user gave, or empty. Answers the driver's name.
+absl::StatusOr<std::string> co_choose_format(const DriverRegistry& drivers, HostServices& host,
+                                             const std::string& image, const std::string& wanted,
+                                             bool writable) COROUTINE_CODE;
+
+}  // namespace penstock

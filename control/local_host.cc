@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/local_host.h"
+
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <sys/ioctl.h>
+
+#include <cerrno>
+#include <cstdint>
+
+#include "base/status.h"
+#include "control/system_mount.h"
+
+namespace penstock {
+namespace {
+
+absl::StatusOr<UniqueFd> open_file(const std::string& path, int flags) {
+  UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC));
+  if (!fd.valid()) return errno_status(errno, "cannot open '" + path + "'");
+  return fd;
+}
+
+absl::StatusOr<UniqueFd> clone_session(int session_fd) {
+  UniqueFd fd(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  if (!fd.valid()) return errno_status(errno, "cannot open '/dev/fuse'");
+  uint32_t source = static_cast<uint32_t>(session_fd);
+  if (::ioctl(fd.get(), FUSE_DEV_IOC_CLONE, &source) != 0) {
+    return errno_status(errno, "cannot clone the FUSE session");
+  }
+  return fd;
+}
+
+}  // namespace
+
+absl::StatusOr<UniqueFd> LocalHost::co_open(const std::string& path, int flags) {
+  return pool_.co_run([&] { return open_file(path, flags); });
+}
+
+absl::StatusOr<UniqueFd> LocalHost::co_mount(const MountRequest& request) {
+  return pool_.co_run([&] { return mount_fuse(request); });
+}
+
+absl::Status LocalHost::co_unmount(const std::string& mount_point, bool lazy) {
+  return pool_.co_run([&] { return unmount_fuse(mount_point, lazy); });
+}
+
+absl::StatusOr<UniqueFd> LocalHost::co_clone_session(int session_fd) {
+  return pool_.co_run([&] { return clone_session(session_fd); });
+}
+
+}  // namespace penstock

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/mount_options.h"
+
+#include <gtest/gtest.h>
+
+#include "base/status.h"
+
+namespace penstock {
+namespace {
+
+TEST(MountOptions, WordsAndSettingsReachThePlan) {
+  MountPlan plan;
+  AccessWords access;
+  const absl::Status status = apply_mount_options(
+      "rw,allow_other,uid=7,gid=8,mode=0640,fsname=a\\,b,offset=1M,size=3,fault=read_aio:nth=2,",
+      plan, access);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_TRUE(access.writable);
+  EXPECT_FALSE(access.read_only);
+  EXPECT_TRUE(plan.allow_other);
+  EXPECT_EQ(plan.uid, 7u);
+  EXPECT_EQ(plan.gid, 8u);
+  EXPECT_EQ(plan.mode, 0640u);
+  EXPECT_EQ(plan.fsname, "a,b");
+  EXPECT_EQ(plan.raw_offset, 1u << 20);
+  EXPECT_EQ(plan.raw_size, 3u);
+  EXPECT_EQ(plan.fault_rules, std::vector<std::string>{"read_aio:nth=2"});
+}
+
+TEST(MountOptions, UnknownWordIsRefusedByName) {
+  MountPlan plan;
+  AccessWords access;
+  for (const char* list : {"nosuch", "nosuch=1", "ro,uid", "uid=", "uid=-1", "uid=4294967295",
+                           "mode=8", "mode=1000", "offset=1X", "size=99999999999T", "fsname="}) {
+    EXPECT_EQ(status_errno(apply_mount_options(list, plan, access)), EINVAL) << list;
+  }
+}
+
+TEST(ByteSize, UnitsAreBinary) {
+  EXPECT_EQ(parse_byte_size("0"), 0u);
+  EXPECT_EQ(parse_byte_size("4096"), 4096u);
+  EXPECT_EQ(parse_byte_size("2k"), 2048u);
+  EXPECT_EQ(parse_byte_size("1T"), uint64_t{1} << 40);
+  EXPECT_EQ(parse_byte_size(""), std::nullopt);
+  EXPECT_EQ(parse_byte_size("K"), std::nullopt);
+  EXPECT_EQ(parse_byte_size("-1"), std::nullopt);
+  EXPECT_EQ(parse_byte_size("16777216T"), std::nullopt);
+}
+
+}  // namespace
+}  // namespace penstock
