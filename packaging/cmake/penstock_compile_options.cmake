@@ -38,7 +38,8 @@ if(PENSTOCK_SANITIZE)
   if(PENSTOCK_SANITIZE MATCHES "address")
     # Coroutine stacks are known to ASan by hooks; its fake stacks would outlive a switch.
     list(APPEND PENSTOCK_TEST_ENVIRONMENT
-      "ASAN_OPTIONS=halt_on_error=1:detect_leaks=1:detect_stack_use_after_return=0")
+      "ASAN_OPTIONS=halt_on_error=1:detect_leaks=1:detect_stack_use_after_return=0"
+      "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/leaks_of_libraries.txt:print_suppressions=0")
   endif()
   if(PENSTOCK_SANITIZE MATCHES "undefined")
     list(APPEND PENSTOCK_TEST_ENVIRONMENT "UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1")

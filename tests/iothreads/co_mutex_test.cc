@@ -144,8 +144,9 @@ TEST(CoMutex, ALockerThatIsStoppedInsideLockDelaysNobody) {
   });
   iothreads[1]->context().spawn("late", [&] {
     assert_in_coroutine();
-    const CoMutexLock lock(mutex);
-    late_done.arrive();
+    mutex.co_lock();
+    mutex.unlock();
+    late_done.arrive();  // only now may the test destroy the mutex
   });
   stopped.wait();
 
