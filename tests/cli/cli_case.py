@@ -17,6 +17,8 @@ PROGRAM = os.environ.get("PENSTOCK_PROGRAM", "penstock")
 ORDINARY_USER = "penstock-test"
 MIB = 1024 * 1024
 LONG = 60  # seconds: a limit that only a broken program reaches
+# Said first where io_uring is forbidden: the whole suite passes there too.
+ENGINE_NOTE = "penstock: using threads: "
 
 
 def mount_entries():
@@ -108,9 +110,15 @@ class CliCase(unittest.TestCase):
         result = self.run_program(*arguments)
         self.assertIn(message, result.stderr)
         self.assertEqual(result.returncode, status, result.stderr)
-        self.assertTrue(result.stderr.startswith("penstock: "), result.stderr)
-        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        lines = [line for line in result.stderr.splitlines() if not line.startswith(ENGINE_NOTE)]
+        self.assertEqual(len(lines), 1, result.stderr)
+        self.assertTrue(lines[0].startswith("penstock: "), result.stderr)
         return result
+
+    def first_message(self, server):
+        """What a server in the foreground says first, but for its engine."""
+        line = server.stderr.readline()
+        return server.stderr.readline() if line.startswith(ENGINE_NOTE) else line
 
     def mount(self, *arguments):
         return self.succeed("mount", *arguments)

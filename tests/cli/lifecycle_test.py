@@ -148,7 +148,7 @@ class BusyTest(cli_case.CliCase):
         server = self.start_program("mount", "--foreground", "--fault", "read_aio:suspend=x",
                                     image, self.mount_point)
         wait_until(lambda: self.listed() is not None and self.is_mounted(), "the mount")
-        self.assertIn("is mounted at", server.stderr.readline())
+        self.assertIn("is mounted at", self.first_message(server))
         reader = subprocess.Popen(["dd", f"if={self.disk}", "of=/dev/null", "bs=4096", "count=1",
                                    "status=none"], stderr=subprocess.DEVNULL)
         self.addCleanup(reader.kill)
@@ -202,7 +202,7 @@ class ForegroundTest(cli_case.CliCase):
 
     def test_unmount_ends_it_with_success(self):
         server = self.start_program("mount", "--foreground", self.make_image(), self.mount_point)
-        self.assertIn("is mounted at", server.stderr.readline())
+        self.assertIn("is mounted at", self.first_message(server))
         self.umount()
         _, messages = server.communicate(timeout=cli_case.LONG)
         self.assertEqual(server.returncode, 0, messages)
