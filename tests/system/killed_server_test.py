@@ -6,7 +6,7 @@ import random
 import threading
 import unittest
 
-from served_image import Directory, Mount, require_root_and_fuse, seed
+from served_image import PROGRAM, Directory, Mount, require_root_and_fuse, run, seed
 
 MIB = 1 << 20
 BLOCK = 4096
@@ -70,7 +70,6 @@ class KilledServer(unittest.TestCase):
                                 own.seek(at * BLOCK)
                                 found = int.from_bytes(own.read(8), "little")
                                 self.assertGreaterEqual(found, number, at)
-                    from served_image import PROGRAM, run
                     run(PROGRAM, "mount", "-w", "-f", "raw", image, mount.directory)
                     with open(mount.disk, "rb") as served, open(image, "rb") as own:
                         self.assertEqual(served.read(), own.read())

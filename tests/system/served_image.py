@@ -2,8 +2,10 @@
 """An image mounted by the program under test, for the system tests."""
 
 import hashlib
+import json
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -96,7 +98,6 @@ class Mount:
         return self
 
     def server_pid(self):
-        import json
         for entry in json.loads(run(PROGRAM, "ls", "--output=json")):
             if os.path.realpath(entry["mount-point"]) == os.path.realpath(self.directory):
                 return entry["pid"]
@@ -107,7 +108,6 @@ class Mount:
         pid = self.server_pid()
         descriptor = os.pidfd_open(pid)
         signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        import select
         select.select([descriptor], [], [], 30)
         os.close(descriptor)
 
