@@ -274,13 +274,15 @@ TEST(AioContext, WorkThatComesWhileTheLoopGoesToSleepIsNotLost) {
   const auto iothread = start_iothread("io");
   for (int i = 0; i < 20; ++i) {
     ThreadLatch falling_asleep, pushed;
-    std::atomic<bool> first{true};
+    // Armed by the loop itself: a sleep that began before must not be held, since the loop has yet
+    // to run what arms it.
+    std::atomic<bool> armed{false};
     const SyncPointCallback hold("aio_context:sleeping", [&] {
-      if (AioContext::current() != &iothread->context() || !first.exchange(false)) return;
+      if (AioContext::current() != &iothread->context() || !armed.exchange(false)) return;
       falling_asleep.open();
       pushed.wait();
     });
-    run_sync(iothread->context(), [] {});
+    run_sync(iothread->context(), [&armed] { armed = true; });
     falling_asleep.wait();
     Countdown done(1);
     iothread->context().spawn("test", [&done] { done.arrive(); });
