@@ -2,45 +2,9 @@
 // Counts this program's heap allocations: steady work of the runtime makes none.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
 #include "iothreads/co_mutex.h"
 #include "tests/iothreads/test_threads.h"
-
-namespace {
-
-std::atomic<uint64_t> allocations{0};
-
-void* counted_allocation(size_t size, size_t alignment) {
-  allocations.fetch_add(1, std::memory_order_relaxed);
-  void* const memory =
-      alignment <= alignof(std::max_align_t)
-          ? std::malloc(size)
-          : std::aligned_alloc(alignment, (size + alignment - 1) & ~(alignment - 1));
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-
-}  // namespace
-
-// Out of line, or gcc takes free() for a mismatch with the new that it sees inlined.
-[[gnu::noinline]] void* operator new(size_t size) { return counted_allocation(size, 1); }
-[[gnu::noinline]] void* operator new[](size_t size) { return counted_allocation(size, 1); }
-[[gnu::noinline]] void* operator new(size_t size, std::align_val_t alignment) {
-  return counted_allocation(size, static_cast<size_t>(alignment));
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, size_t, std::align_val_t) noexcept {
-  std::free(memory);
-}
+#include "tests/support/interposed_allocator.h"
 
 namespace penstock {
 namespace {
@@ -49,9 +13,9 @@ namespace {
 template <typename F>
 uint64_t steady_allocations(const F& work) {
   for (int i = 0; i < 100; ++i) work();
-  const uint64_t before = allocations.load();
+  const uint64_t before = counted_allocations();
   for (int i = 0; i < 1000; ++i) work();
-  return allocations.load() - before;
+  return counted_allocations() - before;
 }
 
 TEST(Allocations, StartingAndEndingACoroutineMakesNone) {

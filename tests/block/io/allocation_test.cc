@@ -1,47 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The success path of a steady read or write takes no memory from the heap.
-#include <atomic>
-#include <cstdlib>
 #include <memory>
-#include <new>
 
 #include "tests/block/block_test_support.h"
 #include "tests/block/memory_driver.h"
 #include "tests/block/test_graph.h"
-
-namespace {
-
-std::atomic<uint64_t> allocations{0};
-
-void* counted(std::size_t size, std::size_t alignment) {
-  allocations.fetch_add(1, std::memory_order_relaxed);
-  void* const memory =
-      std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-
-}  // namespace
-
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  return counted(size, alignof(std::max_align_t));
-}
-[[gnu::noinline]] void* operator new[](std::size_t size) {
-  return counted(size, alignof(std::max_align_t));
-}
-[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) {
-  return counted(size, static_cast<std::size_t>(alignment));
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
-  std::free(memory);
-}
+#include "tests/support/interposed_allocator.h"
 
 namespace penstock {
 namespace {
@@ -57,11 +21,12 @@ TEST(Allocation, ASteadyReadAndWriteOf4KiBThroughTwoNodesTakesNone) {
   format.mappings = {{MappingKind::kData, {0, 1 << 20}, &child, 0, 0}};
   Backend& backend = graph.add_backend(node);
   Bytes bytes(4096);
+  uint64_t before = 0;
   uint64_t taken = 1;
   run_in(world, 0, [&] {
     assert_in_coroutine();
     for (int round = 0; round < 1001; ++round) {
-      if (round == 1) allocations.store(0);
+      if (round == 1) before = counted_allocations();
       const iovec memory = iovec_of(std::span<std::byte>(bytes));
       const IoVector data(memory);
       BackendRequest request(backend, "read", 0, 4096);
@@ -70,7 +35,7 @@ TEST(Allocation, ASteadyReadAndWriteOf4KiBThroughTwoNodesTakesNone) {
       failed = failed || !co_pwritev(request.root(), 4096 * (round % 100), data).ok();
       if (failed) ADD_FAILURE();
     }
-    taken = allocations.load();
+    taken = counted_allocations() - before;
   });
   EXPECT_EQ(taken, 0u);
 }
