@@ -33,6 +33,11 @@ class HostServices {
   // Opens an existing file with open(2)'s flags; O_CLOEXEC is added.
   virtual absl::StatusOr<UniqueFd> co_open(const std::string& path, int flags) COROUTINE_CODE = 0;
 
+  // As co_open, for an absolute path without symbolic links, "." and "..": ELOOP if a part of it
+  // has become a link, so that what was resolved and judged is what is opened.
+  virtual absl::StatusOr<UniqueFd> co_open_resolved(const std::string& path,
+                                                    int flags) COROUTINE_CODE = 0;
+
   // Mounts a FUSE filesystem and returns its /dev/fuse descriptor, before FUSE_INIT.
   virtual absl::StatusOr<UniqueFd> co_mount(const MountRequest& request) COROUTINE_CODE = 0;
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "base/status.h"
+#include "control/open_without_links.h"
 #include "control/system_mount.h"
 
 namespace penstock {
@@ -34,6 +35,10 @@ absl::StatusOr<UniqueFd> clone_session(int session_fd) {
 
 absl::StatusOr<UniqueFd> LocalHost::co_open(const std::string& path, int flags) {
   return pool_.co_run([&] { return open_file(path, flags); });
+}
+
+absl::StatusOr<UniqueFd> LocalHost::co_open_resolved(const std::string& path, int flags) {
+  return pool_.co_run([&] { return open_without_links(path, flags); });
 }
 
 absl::StatusOr<UniqueFd> LocalHost::co_mount(const MountRequest& request) {

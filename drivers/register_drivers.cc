@@ -6,6 +6,7 @@
 #include "drivers/faults/faults_driver.h"
 #include "drivers/file/file_driver.h"
 #include "drivers/null/null_driver.h"
+#include "drivers/qcow2/qcow2_driver.h"
 #include "drivers/raw/raw_driver.h"
 
 namespace penstock {
@@ -13,6 +14,7 @@ namespace penstock {
 void register_drivers(DriverRegistry& registry) {
   registry.add(std::make_unique<FileDriverType>());
   registry.add(std::make_unique<RawDriverType>());
+  registry.add(std::make_unique<Qcow2DriverType>());
   registry.add(std::make_unique<NullDriverType>());
   registry.add(std::make_unique<FaultsDriverType>());
 }

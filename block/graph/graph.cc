@@ -8,7 +8,8 @@
 
 namespace penstock {
 
-Graph::Graph(const DriverRegistry& drivers, HostServices& host) : drivers_(drivers), host_(host) {}
+Graph::Graph(const DriverRegistry& drivers, HostServices& host, ImageNames* names)
+    : drivers_(drivers), host_(host), names_(names) {}
 
 Graph::~Graph() {
   if (!nodes_.empty() || !backends_.empty()) {

@@ -29,7 +29,8 @@ namespace penstock {
 
 class Graph {
  public:
-  Graph(const DriverRegistry& drivers, HostServices& host);
+  // `names` decides about files that images name; nullptr: images that name one are refused.
+  Graph(const DriverRegistry& drivers, HostServices& host, ImageNames* names = nullptr);
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
   ~Graph();  // aborts if nodes are left
@@ -61,6 +62,7 @@ class Graph {
   const std::vector<Backend*>& backends() const GLOBAL_STATE_CODE { return backends_; }
   const DriverRegistry& drivers() const { return drivers_; }
   HostServices& host() const { return host_; }
+  ImageNames* image_names() const { return names_; }
   // Raised by each committed change.
   uint64_t generation() const GLOBAL_STATE_CODE { return generation_; }
   // For the code of block/graph.
@@ -70,6 +72,7 @@ class Graph {
   friend class GraphEdit;  // the committing half: edges, lists, permissions (graph_edit.h)
   const DriverRegistry& drivers_;
   HostServices& host_;
+  ImageNames* const names_;
   std::map<std::string, std::unique_ptr<Node>> nodes_;
   std::vector<Backend*> backends_;
   uint64_t next_name_ = 0;

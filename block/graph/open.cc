@@ -33,13 +33,15 @@ absl::Status AttachChild::co_prepare(Graph& graph) {
 
 namespace {
 
-// Longest chain of nodes that one command opens.
+// Longest chain that one command opens: images of a backing chain, and as many nodes of other kinds
+// one on top of the other.
 constexpr size_t kMaxDepth = 256;
 
 struct OpeningNode {
   NodeOptions options;
   std::string edge_name;  // of the parent
   const DriverType* type = nullptr;
+  size_t images = 1;  // of the backing chain, down to this one
   std::unique_ptr<Node> node;
   std::deque<std::pair<std::string, ChildOptions>> wanted;  // children that are not there yet
 };
@@ -106,7 +108,12 @@ absl::StatusOr<Node*> Opening::co_run(const NodeOptions& options) {
 }
 
 absl::Status Opening::push(NodeOptions options, std::string edge_name) {
-  if (path_.size() == kMaxDepth) {
+  size_t images = 1;
+  if (!path_.empty()) {
+    const OpeningNode& parent = path_.back();
+    images = parent.images + (parent.type->role_of(edge_name) == ChildRole::kBacking ? 1 : 0);
+  }
+  if (images > kMaxDepth || path_.size() >= kMaxDepth + images - 1) {
     return errno_message(EINVAL, "The chain of nodes below '" + path_.front().node->name +
                                      "' is longer than " + std::to_string(kMaxDepth) +
                                      ". Shorten it, by committing or streaming.");
@@ -128,6 +135,7 @@ absl::Status Opening::push(NodeOptions options, std::string edge_name) {
 
   OpeningNode opening;
   opening.type = *type;
+  opening.images = images;
   opening.edge_name = std::move(edge_name);
   opening.node = std::make_unique<Node>(name, named, (*type)->name());
   opening.node->options = options;
@@ -182,7 +190,8 @@ absl::Status Opening::co_load(OpeningNode& opening) {
   absl::StatusOr<LoadedDriver> loaded = absl::UnknownError("not loaded");
   {
     NodeInFlight in_flight(node, "open");
-    LoadContext context{opening.options, graph_.host(), node.find_child("file")};
+    LoadContext context{opening.options, graph_.host(), node.find_child("file"),
+                        graph_.image_names()};
     loaded = opening.type->co_load(context);
   }
   if (!loaded.ok()) {

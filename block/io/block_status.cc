@@ -59,6 +59,8 @@ class StatusWalk {
     result_.zero = answer->zero;
     // What the layers above said holds; with none above that had mappings, it is this one's.
     if (!decided_) result_.allocated = answer->allocated;
+    if (!has_data_) result_.present = answer->allocated;
+    result_.zero_below = has_data_ && answer->zero;
     return result_;
   }
 
@@ -70,15 +72,20 @@ class StatusWalk {
     // The first layer with mappings decides whether the bytes are its own.
     if (!decided_) result_.allocated = here;
     decided_ = true;
+    result_.present = here;
+    has_data_ = mapping->kind == MappingKind::kData;
     switch (mapping->kind) {
       case MappingKind::kData:
         result_.child = mapping->child;
         result_.child_offset = mapping->child_offset;
         return enter(*mapping->child, mapping->child_offset, false);
       case MappingKind::kSpecial:
+        result_.compressed = true;
         finish(/*zero=*/false);
         return absl::OkStatus();
       case MappingKind::kZero:
+        result_.child = mapping->child;
+        result_.child_offset = mapping->child_offset;
         finish(/*zero=*/true);
         return absl::OkStatus();
       case MappingKind::kUnallocated:
@@ -100,6 +107,7 @@ class StatusWalk {
       finish(/*zero=*/is_backing);
       return absl::OkStatus();
     }
+    if (is_backing) ++result_.depth;
     node_ = &node;
     range_ = {offset, std::min(range_.length, size - offset)};
     return absl::OkStatus();
@@ -120,6 +128,7 @@ class StatusWalk {
   absl::InlinedVector<std::unique_ptr<NodeEntry>, 4> entered_;
   BlockStatus result_;
   bool decided_ = false;
+  bool has_data_ = false;  // the layer entered last maps it to its storage
   bool done_ = false;
 };
 

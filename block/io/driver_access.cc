@@ -65,6 +65,8 @@ absl::Status DriverAccess::co_map_discard(MappedIo& io, ByteRange range) {
 
 absl::Status DriverAccess::co_flush_metadata(MappedIo& io) { return io.co_flush_metadata(); }
 
+absl::StatusOr<ImageCheck> DriverAccess::co_check(Checkable& image) { return image.co_check(); }
+
 absl::Status DriverAccess::co_resize(Resizable& io, uint64_t size) { return io.co_resize(size); }
 
 }  // namespace penstock

@@ -31,6 +31,8 @@ class DriverAccess {
   static absl::Status co_map_discard(MappedIo& io, ByteRange range) IO_CODE;
   static absl::Status co_flush_metadata(MappedIo& io) IO_CODE;
 
+  static absl::StatusOr<ImageCheck> co_check(Checkable& image) IO_CODE;
+
   static absl::Status co_resize(Resizable& io, uint64_t size) IO_CODE;
 };
 

@@ -29,6 +29,9 @@
 #include "base/io_vector.h"
 #include "base/thread_roles.h"
 #include "block/node/child_role.h"
+#include "block/node/image_check.h"
+#include "block/node/image_names.h"
+#include "block/node/image_snapshot.h"
 #include "block/node/limits.h"
 #include "block/node/mapping.h"
 #include "block/node/options.h"
@@ -103,6 +106,7 @@ class Driver {
   virtual MappedIo* mapped_io() { return nullptr; }
   virtual DirectIo* direct_io() { return nullptr; }
   virtual Resizable* resizable() { return nullptr; }
+  virtual Checkable* checkable() { return nullptr; }
   // True for a filter: its size, limits and status are its "file" child's.
   virtual bool is_filter() const { return false; }
 
@@ -130,6 +134,8 @@ class Driver {
   // destructor.
   virtual absl::Status co_inactivate() IO_CODE { return absl::OkStatus(); }
 
+  // The internal snapshots of the image, in its own order. Constant while the node is read-only.
+  virtual std::vector<ImageSnapshot> snapshots() const { return {}; }
   // For people and for query commands: driver-specific facts by QEMU's key names, or null.
   virtual nlohmann::json describe() const { return nullptr; }
   // Bytes that the node itself occupies on its storage (0 for formats: their children count).
@@ -151,6 +157,8 @@ struct LoadContext {
   HostServices& host;
   // The "file" child, already attached and readable by child_io; nullptr for protocols.
   Child* file = nullptr;
+  // What names inside the image mean; nullptr: they are not followed, and needing one is EPERM.
+  ImageNames* names = nullptr;
 };
 
 class DriverType {

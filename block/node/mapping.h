@@ -26,7 +26,7 @@ enum class MapIntent : uint8_t {
 
 enum class MappingKind : uint8_t {
   kData,         // bytes of `child` from `child_offset` on
-  kZero,         // reads as zeroes
+  kZero,         // reads as zeroes; `child` and `child_offset` say where space is kept, if it is
   kUnallocated,  // not in this layer: the same offset of `child`, the backing child, if any; else
                  // zeroes
   kSpecial,      // the driver moves the bytes itself (compressed, encrypted)
@@ -48,6 +48,11 @@ struct BlockStatus {
   bool allocated = false;        // this layer decides the contents
   const Child* child = nullptr;  // where the bytes are, if anywhere
   uint64_t child_offset = 0;     // bytes
+  // For maps of chains. A driver leaves them as they are; the walk over the layers fills them.
+  unsigned depth = 0;       // backing edges down to the layer that decides
+  bool present = false;     // that layer has it; else none has
+  bool compressed = false;  // or otherwise transformed: it has no place of its own
+  bool zero_below = false;  // the layer has data there, and its storage a hole
 };
 
 }  // namespace penstock

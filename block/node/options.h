@@ -35,6 +35,9 @@ struct NodeOptions {
   bool force_share = false;   // share everything, take no image lock that conflicts
   bool cache_direct = false;  // O_DIRECT
   bool discard_unmap = true;  // discards reach the storage
+  // "file" only: opened in place of the file name, without following any symbolic link. What an
+  // untrusted name was resolved to; empty: the file name is the user's own.
+  std::string resolved_path;
   std::map<std::string, ChildOptions> children;              // "file", "backing"
   nlohmann::json driver_options = nlohmann::json::object();  // the driver's own, by QEMU's names
 };

@@ -129,7 +129,8 @@ absl::StatusOr<std::unique_ptr<FileHandle>> co_open_file(HostServices& host,
                                                          const NodeOptions& options) {
   const int flags = (options.read_only ? O_RDONLY : O_RDWR) |
                     (options.cache_direct ? O_DIRECT : 0) | O_NONBLOCK | O_NOCTTY;
-  auto fd = host.co_open(path, flags);
+  auto fd = options.resolved_path.empty() ? host.co_open(path, flags)
+                                          : host.co_open_resolved(options.resolved_path, flags);
   if (!fd.ok()) {
     const bool direct_refused = options.cache_direct && status_errno(fd.status()) == EINVAL;
     return direct_refused ? no_direct_io(path) : fd.status();

@@ -39,6 +39,10 @@ absl::StatusOr<UniqueFd> TestHost::co_open(const std::string& path, int flags) {
   return fd;
 }
 
+absl::StatusOr<UniqueFd> TestHost::co_open_resolved(const std::string& path, int flags) {
+  return co_open(path, flags | O_NOFOLLOW);
+}
+
 absl::StatusOr<UniqueFd> TestHost::co_mount(const MountRequest& /*request*/) {
   return errno_status(ENOSYS, "mounting");
 }
@@ -59,28 +63,29 @@ NodeOptions options_from_json(nlohmann::json json) {
   options.force_share = json.value("force-share", false);
   options.discard_unmap = json.value("discard", "unmap") == "unmap";
   if (json.contains("cache")) options.cache_direct = json["cache"].value("direct", false);
-  if (json.contains("file")) {
-    nlohmann::json& file = json["file"];
-    ChildOptions& child = options.children["file"];
-    if (file.is_string()) {
-      child.reference = file.get<std::string>();
-    } else {
-      child.inline_options = std::make_shared<NodeOptions>(options_from_json(file));
+  for (const char* name : {"file", "backing", "data-file"}) {
+    if (!json.contains(name)) continue;
+    nlohmann::json& given = json[name];
+    ChildOptions& child = options.children[name];
+    if (given.is_string()) {
+      child.reference = given.get<std::string>();
+    } else if (!given.is_null()) {
+      child.inline_options = std::make_shared<NodeOptions>(options_from_json(given));
     }
   }
-  for (const char* general :
-       {"driver", "node-name", "read-only", "force-share", "discard", "cache", "file"}) {
+  for (const char* general : {"driver", "node-name", "read-only", "force-share", "discard", "cache",
+                              "file", "backing", "data-file"}) {
     json.erase(general);
   }
   options.driver_options = std::move(json);
   return options;
 }
 
-DriverWorld::DriverWorld(unsigned iothreads, Engine engine)
+DriverWorld::DriverWorld(unsigned iothreads, Engine engine, Names names)
     : control_(start_thread("control", engine)) {
   register_drivers(registry_);
   control_scope_ = std::make_unique<ControlThreadScope>(control_->context());
-  graph_ = std::make_unique<Graph>(registry_, host_);
+  graph_ = std::make_unique<Graph>(registry_, host_, names == Names::kFollowed ? &names_ : nullptr);
   for (unsigned i = 0; i < iothreads; ++i) {
     iothreads_.push_back(start_thread("iothread" + std::to_string(i), engine));
   }

@@ -25,6 +25,7 @@
 #include "iothreads/iothread.h"
 #include "iothreads/run_sync.h"
 #include "nlohmann/json.hpp"
+#include "tests/drivers/test_image_names.h"
 
 namespace penstock {
 
@@ -32,6 +33,8 @@ namespace penstock {
 class TestHost final : public HostServices {
  public:
   absl::StatusOr<UniqueFd> co_open(const std::string& path, int flags) COROUTINE_CODE override;
+  absl::StatusOr<UniqueFd> co_open_resolved(const std::string& path,
+                                            int flags) COROUTINE_CODE override;
   absl::StatusOr<UniqueFd> co_mount(const MountRequest& request) COROUTINE_CODE override;
   absl::Status co_unmount(const std::string& mount_point, bool lazy) COROUTINE_CODE override;
   absl::StatusOr<UniqueFd> co_clone_session(int session_fd) COROUTINE_CODE override;
@@ -45,7 +48,11 @@ inline constexpr Permissions kWriter = {kAllPermissions, kConsistentRead};
 
 class DriverWorld {
  public:
-  explicit DriverWorld(unsigned iothreads = 1, Engine engine = Engine::kAuto);
+  // Names inside images are not followed, or all are.
+  enum class Names { kRefused, kFollowed };
+
+  explicit DriverWorld(unsigned iothreads = 1, Engine engine = Engine::kAuto,
+                       Names names = Names::kRefused);
   DriverWorld(const DriverWorld&) = delete;
   DriverWorld& operator=(const DriverWorld&) = delete;
   ~DriverWorld();
@@ -77,6 +84,7 @@ class DriverWorld {
  private:
   TestHost host_;
   DriverRegistry registry_;
+  TestImageNames names_{registry_};
   std::unique_ptr<IoThread> control_;
   std::unique_ptr<ControlThreadScope> control_scope_;
   std::unique_ptr<Graph> graph_;

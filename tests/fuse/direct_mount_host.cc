@@ -71,6 +71,10 @@ absl::StatusOr<UniqueFd> DirectMountHost::co_open(const std::string& path, int f
   });
 }
 
+absl::StatusOr<UniqueFd> DirectMountHost::co_open_resolved(const std::string& path, int flags) {
+  return co_open(path, flags | O_NOFOLLOW);
+}
+
 absl::StatusOr<UniqueFd> DirectMountHost::co_mount(const MountRequest& request) {
   return ThreadPool::shared().co_run([&] { return mount_now(request); });
 }

@@ -19,6 +19,8 @@ class DirectMountHost : public HostServices {
   int clone_error = 0;
 
   absl::StatusOr<UniqueFd> co_open(const std::string& path, int flags) override COROUTINE_CODE;
+  absl::StatusOr<UniqueFd> co_open_resolved(const std::string& path,
+                                            int flags) override COROUTINE_CODE;
   absl::StatusOr<UniqueFd> co_mount(const MountRequest& request) override COROUTINE_CODE;
   absl::Status co_unmount(const std::string& mount_point, bool lazy) override COROUTINE_CODE;
   absl::StatusOr<UniqueFd> co_clone_session(int session_fd) override COROUTINE_CODE;

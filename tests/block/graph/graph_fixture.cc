@@ -64,6 +64,9 @@ absl::Status co_flush_all(Backend& backend) {
 absl::StatusOr<UniqueFd> NoHost::co_open(const std::string& path, int /*flags*/) {
   return errno_status(ENOSYS, path);
 }
+absl::StatusOr<UniqueFd> NoHost::co_open_resolved(const std::string& path, int /*flags*/) {
+  return errno_status(ENOSYS, path);
+}
 absl::StatusOr<UniqueFd> NoHost::co_mount(const MountRequest& request) {
   return errno_status(ENOSYS, request.mount_point);
 }

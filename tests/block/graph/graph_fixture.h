@@ -45,6 +45,8 @@ absl::Status co_flush_all(Backend& backend) COROUTINE_CODE;
 class NoHost : public HostServices {
  public:
   absl::StatusOr<UniqueFd> co_open(const std::string& path, int flags) override COROUTINE_CODE;
+  absl::StatusOr<UniqueFd> co_open_resolved(const std::string& path,
+                                            int flags) override COROUTINE_CODE;
   absl::StatusOr<UniqueFd> co_mount(const MountRequest& request) override COROUTINE_CODE;
   absl::Status co_unmount(const std::string& mount_point, bool lazy) override COROUTINE_CODE;
   absl::StatusOr<UniqueFd> co_clone_session(int session_fd) override COROUTINE_CODE;

@@ -83,6 +83,29 @@ TEST_F(BlockStatusTest, ZeroAndSpecialMappingsAreAnsweredAtOnce) {
   EXPECT_EQ(special.length, 100u);
 }
 
+TEST_F(BlockStatusTest, TheLayerThatDecidesIsCounted) {
+  const BlockStatus own = status(50, 1000);
+  EXPECT_TRUE(own.present && own.depth == 0 && !own.zero_below && !own.compressed);
+  const BlockStatus hole = status(100, 1000);
+  EXPECT_TRUE(hole.present && hole.depth == 0 && hole.zero_below);
+  const BlockStatus zero = status(450, 1000);
+  EXPECT_TRUE(zero.present && zero.depth == 0 && !zero.zero_below);
+  const BlockStatus special = status(500, 1500);
+  EXPECT_TRUE(special.present && special.compressed && special.child == nullptr);
+  const BlockStatus below = status(200, 1000);
+  EXPECT_TRUE(below.present && below.depth == 1 && below.child == nullptr);
+  const BlockStatus past = status(300, 1000);
+  EXPECT_TRUE(!past.present && past.depth == 0) << "nobody has it; the layer above decides that";
+}
+
+TEST_F(BlockStatusTest, ZeroesMayHaveAPlace) {
+  format_->mappings = {{MappingKind::kZero, {0, 200}, child_, 900, 0}};
+  const BlockStatus zero = status(50, 1000);
+  EXPECT_TRUE(zero.zero && !zero.data && zero.present);
+  EXPECT_EQ(zero.child, child_);
+  EXPECT_EQ(zero.child_offset, 950u);
+}
+
 TEST_F(BlockStatusTest, AFilterAnswersItsChildsStatus) {
   auto driver = std::make_unique<MappedTestDriver>();
   driver->filter = true;
