@@ -2,6 +2,7 @@
 #include <string>
 
 #include "CLI/CLI.hpp"
+#include "base/malloc_limits.h"
 #include "base/version.h"
 #include "cli/commands.h"
 #include "cli/exit_status.h"
@@ -34,6 +35,7 @@ std::string chosen_command(const CLI::App& program) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  penstock::limit_kept_memory();
   CLI::App program("Shows disk images as raw files, without root rights.", "penstock");
   program.footer(kFooter);
   program.set_version_flag("-V,--version", std::string("penstock ") + penstock::kVersion);
@@ -43,6 +45,9 @@ int main(int argc, char** argv) {
   penstock::add_umount_command(program, exit_status);
   penstock::add_ls_command(program, exit_status);
   penstock::add_info_command(program, exit_status);
+  penstock::add_check_command(program, exit_status);
+  penstock::add_map_command(program, exit_status);
+  penstock::add_probe_command(program, exit_status);
 
   try {
     program.parse(argc, argv);
@@ -51,7 +56,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     penstock::print_error(describe(error, program, argc, argv) + "; see 'penstock" +
                           chosen_command(program) + " --help'");
-    return penstock::kUsage;
+    // The statuses of check are qemu-img's, where 2 says that the image is corrupt.
+    return chosen_command(program) == " check" ? penstock::kFailed : penstock::kUsage;
   }
   return exit_status;
 }

@@ -12,6 +12,7 @@
 
 #include "CLI/CLI.hpp"
 #include "base/status.h"
+#include "cli/chain_options.h"
 #include "cli/commands.h"
 #include "cli/exit_status.h"
 #include "cli/mount_options.h"
@@ -30,12 +31,15 @@ constexpr unsigned kMaxIoThreads = 32;
 constexpr unsigned kMaxDefaultIoThreads = 4;
 
 constexpr char kFooter[] = R"(
-The image appears as one file: DIR/disk, or FILE itself if the second argument is a regular
-file. The command returns when that file can be read; the server then runs in the background
-until the mount goes away: 'penstock umount DIR', 'fusermount3 -u DIR' and 'umount DIR' all do.
+The image appears as DIR/disk, its partitions beside it as p1, p2, ..., with links to them in
+by-label, by-uuid and by-partname, its internal snapshots in snapshots/NAME, and what is known
+about it in info.json. If the second argument is a regular file, it becomes the disk instead.
+The command returns when the files can be read; the server then runs in the background until
+the mount goes away: 'penstock umount DIR', 'fusermount3 -u DIR' and 'umount DIR' all do.
 
 -o takes words between commas: ro, rw, allow_other, cache, direct, growable, uid=N, gid=N,
-mode=OCTAL, fsname=NAME, offset=BYTES and size=BYTES (a window of a raw image), fault=RULE.
+mode=OCTAL, fsname=NAME, offset=BYTES and size=BYTES (a window of a raw image), fault=RULE,
+snapshot=NAME, no-partitions, sector-size=512 or 4096 (of the partition table; both are tried).
 
 Examples:
   penstock mount disk.img ~/mnt                 read-only, format found by its header
@@ -50,6 +54,7 @@ Exit status: 0 mounted (in the foreground: served and closed without an error), 
 struct MountArguments {
   MountPlan plan;
   AccessWords access;
+  ChainArguments chain;
   std::vector<std::string> option_lists;
   std::string engine = "auto";
 };
@@ -74,6 +79,7 @@ absl::Status finish_plan(MountArguments& arguments) {
     const absl::Status status = apply_mount_options(list, plan, arguments.access);
     if (!status.ok()) return status;
   }
+  if (auto status = arguments.chain.read_into(plan.chain); !status.ok()) return status;
   if (arguments.access.read_only && arguments.access.writable) {
     return errno_message(EINVAL, "the mount is to be read-only and writable: say one of them");
   }
@@ -86,6 +92,9 @@ absl::Status finish_plan(MountArguments& arguments) {
   }
   if (plan.force_share && plan.writable) {
     return errno_message(EINVAL, "--force-share is for read-only mounts: leave out -w");
+  }
+  if (!plan.snapshot.empty() && plan.writable) {
+    return errno_message(EINVAL, "a snapshot cannot be written: leave out -w or --snapshot");
   }
   plan.engine = parse_engine(arguments.engine).value_or(Engine::kAuto);
   plan.image = absolute_path(plan.image);
@@ -141,6 +150,7 @@ void add_mount_command(CLI::App& program, int& exit_status) {
   command.add_option("-o", arguments->option_lists, "Mount options, see below")
       ->allow_extra_args(false)
       ->type_name("OPTS");
+  arguments->chain.add_to(command);
   command.add_flag("--growable", plan.growable,
                    "Let writes past the end and truncate change the image's size");
   command.add_flag("--cache", plan.cached,
@@ -148,6 +158,11 @@ void add_mount_command(CLI::App& program, int& exit_status) {
   command.add_flag("--direct", plan.direct, "Bypass the page cache of the image (O_DIRECT)");
   command.add_flag("-U,--force-share", plan.force_share,
                    "Read an image that another program is writing: contents may be torn");
+  command
+      .add_option("--snapshot", plan.snapshot,
+                  "Show this internal snapshot, by name or id, instead of the newest state")
+      ->type_name("NAME");
+  command.add_flag("!--no-partitions", plan.partitions, "Do not look for partitions");
   command.add_option("--engine", arguments->engine, "auto, io_uring or threads")
       ->check(CLI::IsMember({"auto", "io_uring", "threads"}))
       ->capture_default_str();

@@ -8,13 +8,15 @@
 
 #include "base/byte_range.h"
 #include "base/status.h"
+#include "cli/chain_options.h"
 
 namespace penstock {
 namespace {
 
 constexpr char kKnownOptions[] =
-    "ro, rw, allow_other, cache, direct, growable, fault=RULE, fsname=NAME, gid=N, mode=OCTAL,"
-    " offset=BYTES, size=BYTES, subtype=penstock, uid=N";
+    "ro, rw, allow_other, cache, direct, growable, no-partitions, allow-path=DIR, backing=OLD=NEW,"
+    " fault=RULE, fsname=NAME, gid=N, mode=OCTAL, offset=BYTES, search-path=DIR, sector-size=BYTES,"
+    " size=BYTES, snapshot=NAME, subtype=penstock, uid=N";
 
 std::optional<uint64_t> parse_number(std::string_view text, int base) {
   uint64_t number = 0;
@@ -55,6 +57,8 @@ absl::Status apply_flag(const std::string& word, MountPlan& plan, AccessWords& a
     plan.direct = true;
   } else if (word == "growable") {
     plan.growable = true;
+  } else if (word == "no-partitions") {
+    plan.partitions = false;
   } else {
     return errno_message(EINVAL,
                          "-o " + word + ": there is no such option; there are " + kKnownOptions);
@@ -79,6 +83,19 @@ absl::Status apply_setting(const std::string& key, const std::string& value, Mou
   } else if (key == "fsname") {
     if (value.empty()) return refuse(option, "a name");
     plan.fsname = value;
+  } else if (key == "sector-size") {
+    const std::optional<uint64_t> bytes = parse_byte_size(value);
+    if (bytes != 512 && bytes != 4096) return refuse(option, "512 or 4096");
+    plan.sector_size = static_cast<uint32_t>(*bytes);
+  } else if (key == "snapshot") {
+    if (value.empty()) return refuse(option, "the name or the id of a snapshot");
+    plan.snapshot = value;
+  } else if (key == "backing") {
+    return add_moved_image(value, plan.chain);
+  } else if (key == "search-path") {
+    return add_search_directory(value, plan.chain);
+  } else if (key == "allow-path") {
+    return add_allowed_directory(value, plan.chain);
   } else if (key == "fault") {
     plan.fault_rules.push_back(value);
   } else if (key == "subtype") {

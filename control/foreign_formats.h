@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Image formats that Penstock recognises by name before it has a driver for them, so that their
-// bytes are not served as if they were a disk's.
+// bytes are not served as if they were a disk's. Asked after the drivers.
 //
 // Ownership: literals.
 // Threads: pure.

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <vector>
 
+#include "base/printable_text.h"
 #include "base/status.h"
 #include "control/foreign_formats.h"
 #include "iothreads/thread_pool.h"
@@ -63,39 +64,46 @@ bool is_image_format(const DriverType& type) {
   return type.has_file_child() && type.name() != "faults";
 }
 
-absl::StatusOr<std::string> check_wanted(const DriverRegistry& drivers, const std::string& wanted) {
+}  // namespace
+
+absl::Status check_format(const DriverRegistry& drivers, const std::string& name) {
   std::string known;
-  for (const std::string& name : drivers.names()) {
-    const absl::StatusOr<const DriverType*> type = drivers.find(name);
+  for (const std::string& driver : drivers.names()) {
+    const absl::StatusOr<const DriverType*> type = drivers.find(driver);
     if (!type.ok() || !is_image_format(**type)) continue;
-    if (name == wanted) return wanted;
-    known += (known.empty() ? "" : ", ") + name;
+    if (driver == name) return absl::OkStatus();
+    known += (known.empty() ? "" : ", ") + driver;
   }
-  if (is_foreign_format(wanted)) {
-    return errno_message(EINVAL, "format " + wanted + " is not supported yet; supported: " + known);
+  if (is_foreign_format(name)) {
+    return errno_message(EINVAL, "format " + name + " is not supported yet; supported: " + known);
   }
-  return errno_message(EINVAL, "unknown format '" + wanted + "'; supported: " + known);
+  return errno_message(EINVAL,
+                       "unknown format '" + printable_text(name) + "'; supported: " + known);
 }
 
-}  // namespace
+absl::StatusOr<std::string> co_find_format(const DriverRegistry& drivers, const UniqueFd& fd) {
+  const absl::StatusOr<Ends> ends =
+      ThreadPool::shared().co_run([&] { return read_ends(fd.get()); });
+  if (!ends.ok()) return ends.status();
+  if (const DriverType* type = drivers.probe(ends->head)) return std::string(type->name());
+  return std::string(find_foreign_format(ends->head, ends->tail));
+}
 
 absl::StatusOr<std::string> co_choose_format(const DriverRegistry& drivers, HostServices& host,
                                              const std::string& image, const std::string& wanted,
                                              bool writable) {
-  if (!wanted.empty()) return check_wanted(drivers, wanted);
-
+  if (!wanted.empty()) {
+    if (const absl::Status status = check_format(drivers, wanted); !status.ok()) return status;
+    return wanted;
+  }
   // O_NONBLOCK: a pipe under the image's name must not hang the open.
   const absl::StatusOr<UniqueFd> fd = host.co_open(image, O_RDONLY | O_NONBLOCK);
   if (!fd.ok()) return fd.status();
-  const absl::StatusOr<Ends> ends =
-      ThreadPool::shared().co_run([&] { return read_ends(fd->get()); });
-  if (!ends.ok()) return annotate(ends.status(), "'" + image + "'");
-
-  if (const DriverType* type = drivers.probe(ends->head)) return std::string(type->name());
-  const std::string foreign(find_foreign_format(ends->head, ends->tail));
-  if (!foreign.empty()) {
-    return errno_message(EINVAL, "'" + image + "' is a " + foreign + " image, and format " +
-                                     foreign +
+  const absl::StatusOr<std::string> found = co_find_format(drivers, *fd);
+  if (!found.ok()) return annotate(found.status(), "'" + image + "'");
+  if (!found->empty()) {
+    if (check_format(drivers, *found).ok()) return found;
+    return errno_message(EINVAL, "'" + image + "' is a " + *found + " image, and format " + *found +
                                      " is not supported yet; convert it with 'qemu-img convert -O"
                                      " raw', or say -f raw to get the file's own bytes");
   }

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "base/host_services.h"
 #include "base/thread_roles.h"
+#include "base/unique_fd.h"
 #include "block/graph/driver_registry.h"
 
 namespace penstock {
@@ -22,5 +23,12 @@ namespace penstock {
 absl::StatusOr<std::string> co_choose_format(const DriverRegistry& drivers, HostServices& host,
                                              const std::string& image, const std::string& wanted,
                                              bool writable) COROUTINE_CODE;
+
+// The name of the format whose mark the open file carries, supported or not; empty if none.
+absl::StatusOr<std::string> co_find_format(const DriverRegistry& drivers,
+                                           const UniqueFd& fd) COROUTINE_CODE;
+
+// OK if there is a driver for images of the format `name`; else the error says which there are.
+absl::Status check_format(const DriverRegistry& drivers, const std::string& name);
 
 }  // namespace penstock

@@ -32,12 +32,20 @@ absl::StatusOr<NodeOptions> image_node_options(const MountPlan& plan, const std:
   if (format != "raw" && (plan.raw_offset || plan.raw_size)) {
     return errno_message(EINVAL, "offset= and size= are for raw images; this one is " + format);
   }
+  if (!plan.snapshot.empty() && format != "qcow2") {
+    return errno_message(EINVAL, "--snapshot is for qcow2 images; this one is " + format);
+  }
   NodeOptions file = options_of(plan, "file");
   file.driver_options["filename"] = plan.image;
 
   NodeOptions top = options_of(plan, format);
   if (plan.raw_offset) top.driver_options["offset"] = *plan.raw_offset;
   if (plan.raw_size) top.driver_options["size"] = *plan.raw_size;
+  if (!plan.snapshot.empty()) top.driver_options["snapshot"] = plan.snapshot;
+  if (plan.accept_lost_tables && format == "qcow2") {
+    top.driver_options["accept-lost-tables"] = true;
+  }
+  if (plan.without_backing || plan.image_alone) top.children["backing"] = {};
   top = stack(std::move(top), std::move(file));
 
   if (!plan.fault_rules.empty()) {
@@ -48,6 +56,14 @@ absl::StatusOr<NodeOptions> image_node_options(const MountPlan& plan, const std:
   // A node without a name would go with its backend, and what failed while it closed with it.
   top.node_name = kImageNodeName;
   return top;
+}
+
+const Node& below_filters(const Node& top) {
+  const Node* node = &top;
+  while (node->driver->is_filter() && node->find_child("file") != nullptr) {
+    node = node->find_child("file")->node;
+  }
+  return *node;
 }
 
 Permissions image_permissions(const MountPlan& plan) {

@@ -10,6 +10,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "base/thread_roles.h"
+#include "block/node/node.h"
 #include "block/node/options.h"
 #include "block/node/permission.h"
 #include "control/mount_plan.h"
@@ -21,6 +23,9 @@ inline constexpr char kImageNodeName[] = "disk";
 
 // `format` is the name of the format's driver, as chosen.
 absl::StatusOr<NodeOptions> image_node_options(const MountPlan& plan, const std::string& format);
+
+// The format's node under the filters on top of it.
+const Node& below_filters(const Node& top) GLOBAL_STATE_CODE;
 
 // What the mount does with the image, and what it lets others do meanwhile.
 Permissions image_permissions(const MountPlan& plan);

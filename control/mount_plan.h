@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "control/chain_options.h"
 #include "iothreads/poller_factory.h"
 
 namespace penstock {
@@ -31,9 +32,16 @@ struct MountPlan {
   std::optional<uid_t> uid;
   std::optional<gid_t> gid;
   std::optional<mode_t> mode;
+  std::string snapshot;      // show this internal snapshot (name or id); empty: the newest state
+  bool partitions = true;    // look for partitions
+  uint32_t sector_size = 0;  // bytes, of the partition table; 0: both 512 and 4096 are tried
   std::optional<uint64_t> raw_offset;
   std::optional<uint64_t> raw_size;
-  std::string fsname;  // the source in the mount table; empty: the image
+  std::string fsname;               // the source in the mount table; empty: the image
+  ChainOptions chain;               // files that the image names
+  bool accept_lost_tables = false;  // open a qcow2 image although its tables are lost, to check it
+  bool without_backing = false;     // as if the image named no backing file
+  bool image_alone = false;  // for its own facts: no file that it names is opened, no data is there
   std::vector<std::string> fault_rules;
   unsigned iothreads = 1;
   Engine engine = Engine::kAuto;

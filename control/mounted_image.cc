@@ -10,7 +10,11 @@
 #include "block/backend/backend.h"
 #include "block/graph/drain_holder.h"
 #include "control/format_probe.h"
+#include "control/image_info.h"
 #include "control/image_nodes.h"
+#include "control/info_file.h"
+#include "control/view_entries.h"
+#include "fuse/mount_point.h"
 #include "iothreads/control_thread.h"
 #include "iothreads/coroutine.h"
 
@@ -27,8 +31,6 @@ constexpr std::chrono::seconds kFlushLimit{300};
 ExportOptions export_options(const MountPlan& plan) {
   ExportOptions options;
   options.mount_point = plan.mount_point;
-  options.writable = plan.writable;
-  options.growable = plan.growable;
   options.cached = plan.cached;
   options.allow_other = plan.allow_other;
   options.uid = plan.uid;
@@ -41,13 +43,16 @@ ExportOptions export_options(const MountPlan& plan) {
 }  // namespace
 
 MountedImage::MountedImage(const MountPlan& plan, const DriverRegistry& drivers, HostServices& host)
-    : plan_(plan), graph_(drivers, host) {}
+    : plan_(plan), names_(drivers, host, plan.image, plan.chain), graph_(drivers, host, &names_) {}
 
 absl::Status MountedImage::co_start(std::vector<std::shared_ptr<AioContext>> queues) {
   absl::Status status = co_open_image();
   if (status.ok()) status = co_start_export(std::move(queues));
   // The first failure is the one to tell; what was opened for nothing closes without loss.
-  if (!status.ok()) (void)co_close_image();
+  if (!status.ok()) {
+    tree_.reset();
+    (void)co_close_image();
+  }
   return status;
 }
 
@@ -69,15 +74,58 @@ absl::Status MountedImage::co_open_image() {
 }
 
 absl::Status MountedImage::co_start_export(std::vector<std::shared_ptr<AioContext>> queues) {
+  const absl::StatusOr<bool> covers_file = co_is_regular_file(plan_.mount_point);
+  if (!covers_file.ok()) return covers_file.status();
+  make_tree(*covers_file);
   absl::StatusOr<std::unique_ptr<FuseExport>> started =
-      FuseExport::co_start(*backend_, graph_.host(), export_options(plan_), std::move(queues));
+      FuseExport::co_start(*tree_, graph_.host(), export_options(plan_), std::move(queues));
   if (!started.ok()) return started.status();
   export_ = std::move(*started);
   backend_->on_resize = [this](uint64_t size) {
     assert_control_thread();
-    export_->resized(size);
+    export_->resized(*backend_, size);
   };
+  if (!*covers_file) co_complete_tree();
   return absl::OkStatus();
+}
+
+void MountedImage::make_tree(bool covers_file) {
+  if (covers_file) {
+    tree_ = std::make_unique<ServedTree>(served_disk());
+    return;
+  }
+  tree_ = std::make_unique<ServedTree>();
+  tree_->add_file(tree_->root().node, "disk", served_disk());
+  views_ = std::make_unique<ServedViews>(plan_, *tree_);
+  Node* const keeper = find_snapshot_keeper(*backend_->root.node);
+  if (keeper != nullptr && plan_.snapshot.empty()) {
+    snapshots_ = std::make_unique<SnapshotViews>(graph_, *keeper, plan_, *tree_, *views_);
+  }
+}
+
+// What takes a look at the disk's content, through the mount.
+void MountedImage::co_complete_tree() {
+  const PartitionTable table = views_->co_find_partitions(*backend_, "'" + plan_.image + "'");
+  const uint64_t root = tree_->root().node;
+  tree_->add_text(root, "info.json",
+                  info_file_text(describe_image(*backend_->root.node, plan_.image), table));
+  add_partition_entries(*tree_, root, served_disk(), table);
+}
+
+ServedFile MountedImage::served_disk() const {
+  return {.backend = backend_.get(),
+          .offset = 0,
+          .length = std::nullopt,
+          .writable = plan_.writable,
+          .growable = plan_.growable};
+}
+
+std::vector<Backend*> MountedImage::backends() const {
+  std::vector<Backend*> result = {backend_.get()};
+  if (snapshots_ != nullptr) {
+    for (Backend* backend : snapshots_->backends()) result.push_back(backend);
+  }
+  return result;
 }
 
 MountedImage::End MountedImage::co_stop() {
@@ -97,11 +145,13 @@ MountedImage::End MountedImage::co_stop() {
     return {errno_message(ETIMEDOUT, "'" + plan_.image +
                                          "' could not be closed in time, its last writes may"
                                          " be missing: " +
-                                         describe_holder(graph_, {backend_.get()}, {})),
+                                         describe_holder(graph_, backends(), {})),
             true};
   }
   backend_->on_resize = nullptr;
   export_.reset();
+  tree_.reset();
+  if (snapshots_ != nullptr) status.Update(snapshots_->co_close());
   const absl::Status closed = co_close_image();
   return {status.ok() ? closed : status, false};
 }

@@ -15,8 +15,12 @@
 #include "absl/status/status.h"
 #include "base/thread_roles.h"
 #include "block/graph/graph.h"
+#include "control/image_names_policy.h"
 #include "control/mount_plan.h"
+#include "control/served_views.h"
+#include "control/snapshot_views.h"
 #include "fuse/fuse_export.h"
+#include "fuse/served_tree.h"
 
 namespace penstock {
 
@@ -41,14 +45,23 @@ class MountedImage {
   absl::Status co_open_image() CONTROL_COROUTINE_CODE;
   absl::Status co_start_export(std::vector<std::shared_ptr<AioContext>> queues)
       CONTROL_COROUTINE_CODE;
+  void make_tree(bool covers_file) GLOBAL_STATE_CODE;
+  void co_complete_tree() CONTROL_COROUTINE_CODE;
   absl::Status co_close_image() CONTROL_COROUTINE_CODE;
+  ServedFile served_disk() const;
+  std::vector<Backend*> backends() const GLOBAL_STATE_CODE;
   bool only_flushes_in_flight() const;
 
   const MountPlan& plan_;
+  ImageNamesPolicy names_;
   Graph graph_;
   std::string format_;
   bool node_is_open_ = false;
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<ServedTree> tree_;
+  // In a directory only.
+  std::unique_ptr<ServedViews> views_;
+  std::unique_ptr<SnapshotViews> snapshots_;
   std::unique_ptr<FuseExport> export_;
 };
 

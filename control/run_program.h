@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs a program and keeps what it says.
 //
-// Ownership: nothing outlives the call.
+// Ownership: nothing outlives the call, but for a program that the kernel cannot end yet: it is
+//   killed, and left behind.
 // Threads: any thread that may block.
-// Errors: the errno of starting it; the program's own failure is in its exit status.
+// Errors: the errno of starting it; ETIMEDOUT and EFBIG past the limits, when it is killed; the
+//   program's own failure is in its exit status.
 // Invariants: the program inherits no descriptor but the standard three.
 #pragma once
 
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +26,13 @@ struct ProgramResult {
   std::string output;   // stdout and stderr, without the last newline
 };
 
+struct ProgramLimits {
+  size_t output = SIZE_MAX;                       // bytes
+  std::optional<std::chrono::milliseconds> time;  // none: as long as it takes
+};
+
 // `arguments[0]` is looked up in PATH. Runs in the C locale, so that messages can be compared.
-absl::StatusOr<ProgramResult> run_program(const std::vector<std::string>& arguments) BLOCKING_CODE;
+absl::StatusOr<ProgramResult> run_program(const std::vector<std::string>& arguments,
+                                          const ProgramLimits& limits = {}) BLOCKING_CODE;
 
 }  // namespace penstock

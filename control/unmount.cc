@@ -4,7 +4,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <optional>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "base/status.h"
@@ -18,10 +21,28 @@
 namespace penstock {
 namespace {
 
-absl::Status explain_busy(const std::string& mount_point) {
+// Whoever looks at a path of the mount, as df does, holds it for that moment.
+constexpr std::chrono::milliseconds kPassing{1000};
+constexpr std::chrono::milliseconds kRetry{20};
+
+std::string names_of_holders(const std::string& mount_point) {
   std::string users;
   for (const std::string& holder : find_busy_holders(mount_point)) {
     users += (users.empty() ? "" : ", ") + holder;
+  }
+  return users;
+}
+
+// Tries again while it is busy and nobody is seen to use it.
+absl::Status unmount_unless_used(const std::string& mount_point) {
+  const auto deadline = std::chrono::steady_clock::now() + kPassing;
+  std::string users;
+  for (;;) {
+    absl::Status status = unmount_fuse(mount_point, /*lazy=*/false);
+    if (status_errno(status) != EBUSY) return status;
+    users = names_of_holders(mount_point);
+    if (!users.empty() || std::chrono::steady_clock::now() >= deadline) break;
+    std::this_thread::sleep_for(kRetry);
   }
   return errno_message(
       EBUSY, "'" + mount_point + "' is in use" +
@@ -45,8 +66,7 @@ absl::Status unmount_and_wait(const std::string& path) {
 
   const std::optional<MountWatch> server = MountWatch::find(*mount_point, owner);
   const bool was_alive = server && server->server_is_alive();
-  const absl::Status status = unmount_fuse(*mount_point, /*lazy=*/false);
-  if (status_errno(status) == EBUSY) return explain_busy(*mount_point);
+  const absl::Status status = unmount_unless_used(*mount_point);
   if (!status.ok()) return status;
 
   if (was_alive) return server->wait_for_end();

@@ -9,14 +9,16 @@
 #include <optional>
 #include <vector>
 
-#include "base/byte_range.h"
 #include "base/status.h"
 #include "block/io/child_io.h"
+#include "fuse/served_window.h"
 
 namespace penstock {
 namespace {
 
 constexpr uint64_t kStatBlock = 512;  // the unit of st_blocks, in bytes
+
+uint64_t units(uint64_t bytes, uint64_t unit) { return bytes / unit + (bytes % unit != 0 ? 1 : 0); }
 
 // The bytes that all files below `root` occupy, each counted once.
 uint64_t allocated_bytes(const Node& root) {
@@ -33,9 +35,21 @@ uint64_t allocated_bytes(const Node& root) {
   return sum;
 }
 
-uint32_t file_mode(const Session& session) {
-  const uint32_t fallback = session.options.writable ? 0644 : 0444;
-  return S_IFREG | (session.options.mode.value_or(fallback) & 0777);
+uint32_t asked_mode(const Session& session, bool writable) {
+  return session.options.mode.value_or(writable ? 0644 : 0444) & 0777;
+}
+
+uint32_t file_mode(const Session& session, const ServedFile& file) {
+  // In a read-only mount the mode is the one that was asked for: the mount says what holds.
+  const uint32_t possible = file.writable || !session.writable ? 0777 : 0555;
+  return S_IFREG | (asked_mode(session, file.writable) & possible);
+}
+
+uint32_t directory_mode(const Session& session) {
+  // Search follows the right to read the files. The owner's write bit is there so that a refused
+  // change is answered by us, with the errno that says why.
+  const uint32_t readable = asked_mode(session, session.writable) & 0444;
+  return S_IFDIR | 0500 | readable | (readable >> 2) | (session.writable ? 0200 : 0);
 }
 
 void fill_owner_and_times(Session& session, fuse_attr* attributes) {
@@ -51,17 +65,19 @@ void fill_owner_and_times(Session& session, fuse_attr* attributes) {
   attributes->blksize = kProtocolPage;
 }
 
-void reply_attributes(RequestSlot& slot, const fuse_attr& attributes) {
+void reply_attributes(const Session& session, const ServedEntry& entry, RequestSlot& slot,
+                      const fuse_attr& attributes) {
   fuse_attr_out out = {};
-  out.attr_valid = kAttributesValid;
+  out.attr_valid = attributes_valid(session, entry);
   out.attr = attributes;
   reply_with(slot, out);
 }
 
 // Owner and mode are the export's options; asking for what they are already is fine.
-absl::Status check_owner_and_mode(const Session& session, const fuse_setattr_in& in) {
+absl::Status check_owner_and_mode(const Session& session, const ServedFile& file,
+                                  const fuse_setattr_in& in) {
   const bool other_mode =
-      (in.valid & FATTR_MODE) != 0 && (in.mode & 07777) != (file_mode(session) & 07777);
+      (in.valid & FATTR_MODE) != 0 && (in.mode & 07777) != (file_mode(session, file) & 07777);
   const bool other_uid = (in.valid & FATTR_UID) != 0 && in.uid != session.uid;
   const bool other_gid = (in.valid & FATTR_GID) != 0 && in.gid != session.gid;
   if (other_mode || other_uid || other_gid) {
@@ -70,11 +86,12 @@ absl::Status check_owner_and_mode(const Session& session, const fuse_setattr_in&
   return absl::OkStatus();
 }
 
-absl::Status co_set_size(Session& session, const BackendRequest& request, uint64_t size) IO_CODE {
-  if (size == request.size()) return absl::OkStatus();
+absl::Status co_set_size(Session& session, const ServedFile& file, const BackendRequest& request,
+                         uint64_t size) IO_CODE {
+  if (size == ServedWindow(file, request.size()).size()) return absl::OkStatus();
   // Opening with O_TRUNC ends here: it must not empty an image.
-  if (!session.options.growable) return errno_status(EPERM, "truncating an export of fixed size");
-  absl::Status status = co_resize(request.root(), size);
+  if (!file.growable) return errno_status(EPERM, "truncating a file of fixed size");
+  absl::Status status = co_resize(request.root(), file.offset + size);
   if (status.ok()) session.times.note_write(AioContext::current()->slot());
   return status;
 }
@@ -99,56 +116,75 @@ void set_times(Session& session, const fuse_setattr_in& in) {
 
 }  // namespace
 
-fuse_attr file_attributes(Session& session, const BackendRequest& request) {
-  const uint64_t size = request.size();
-  session.last_size.store(size, std::memory_order_relaxed);
+uint64_t attributes_valid(const Session& session, const ServedEntry& entry) {
+  // A directory's count of links grows while the tree does. A file's time and blocks change by
+  // writes through others of its backend, of which the kernel knows nothing. Everything else
+  // changes by the kernel's own requests alone, or it is told.
+  if (entry.kind == EntryKind::kDirectory) return 0;
+  return session.writable && session.tree.entry_count() > 2 ? 1 : kNameValid;
+}
+
+fuse_attr file_attributes(Session& session, const ServedEntry& entry,
+                          const BackendRequest& request) {
+  const uint64_t size = ServedWindow(entry.file, request.size()).size();
+  if (entry.file.backend == session.main_backend) {
+    session.last_size.store(request.size(), std::memory_order_relaxed);
+  }
   fuse_attr attributes = {};
-  attributes.ino = session.file_node;
+  attributes.ino = entry.node;
   attributes.size = size;
   const uint64_t occupied = std::max<uint64_t>(allocated_bytes(*request.root().node), 1);
-  const uint64_t shown = std::min(occupied, size);
-  attributes.blocks = shown / kStatBlock + (shown % kStatBlock != 0 ? 1 : 0);
-  attributes.mode = file_mode(session);
+  attributes.blocks = units(std::min(occupied, size), kStatBlock);
+  attributes.mode = file_mode(session, entry.file);
   attributes.nlink = 1;
   fill_owner_and_times(session, &attributes);
   return attributes;
 }
 
-fuse_attr directory_attributes(Session& session) {
+fuse_attr other_attributes(Session& session, const ServedEntry& entry) {
   fuse_attr attributes = {};
-  attributes.ino = FUSE_ROOT_ID;
-  // Search follows the right to read the file. The owner's write bit is there so that a refused
-  // change is answered by us, with the errno that says why.
-  const uint32_t mode = file_mode(session);
-  attributes.mode = S_IFDIR | 0500 | ((mode & 0444) >> 2) | (mode & 0444);
-  if (session.options.writable) attributes.mode |= 0200;
-  attributes.nlink = 2;
+  attributes.ino = entry.node;
+  attributes.nlink = 1;
+  if (entry.kind == EntryKind::kDirectory) {
+    attributes.mode = directory_mode(session);
+    attributes.nlink = 2 + entry.subdirectories.load(std::memory_order_relaxed);
+  } else {
+    attributes.size = entry.content.size();
+    if (entry.kind == EntryKind::kSymlink) {
+      attributes.mode = S_IFLNK | 0777;
+    } else {
+      attributes.mode = S_IFREG | (asked_mode(session, false) & 0444);
+      attributes.blocks = units(attributes.size, kStatBlock);
+    }
+  }
   fill_owner_and_times(session, &attributes);
   return attributes;
 }
 
-void co_getattr(Session& session, RequestSlot& slot) {
-  if (slot.request.node != session.file_node) {
-    return reply_attributes(slot, directory_attributes(session));
+void co_getattr(Session& session, const ServedEntry& entry, RequestSlot& slot) {
+  if (entry.kind != EntryKind::kFile) {
+    return reply_attributes(session, entry, slot, other_attributes(session, entry));
   }
-  BackendRequest request(session.backend, "getattr", 0, 0);
+  BackendRequest request(*entry.file.backend, "getattr", 0, 0);
   if (!request.status().ok()) return reply_error(slot, status_errno(request.status()));
-  reply_attributes(slot, file_attributes(session, request));
+  reply_attributes(session, entry, slot, file_attributes(session, entry, request));
 }
 
-void co_setattr(Session& session, RequestSlot& slot) {
+void co_setattr(Session& session, const ServedEntry& entry, RequestSlot& slot) {
   const fuse_setattr_in& in = slot.request.attributes;
-  if (!session.options.writable) return reply_error(slot, EROFS);
-  if (slot.request.node != session.file_node) return reply_error(slot, EPERM);
+  const ServedFile& file = entry.file;
   const bool sets_size = (in.valid & FATTR_SIZE) != 0;
-  BackendRequest request(session.backend, sets_size ? "truncate" : "setattr",
-                         sets_size ? in.size : 0, 0);
+  if (!session.writable) return reply_error(slot, EROFS);
+  if (entry.kind == EntryKind::kDirectory && sets_size) return reply_error(slot, EISDIR);
+  if (!file.writable) return reply_error(slot, sets_size ? EACCES : EPERM);
+  BackendRequest request(*file.backend, sets_size ? "truncate" : "setattr",
+                         sets_size ? file.offset + in.size : 0, 0);
   absl::Status status = request.status();
-  if (status.ok()) status = check_owner_and_mode(session, in);
-  if (status.ok() && sets_size) status = co_set_size(session, request, in.size);
+  if (status.ok()) status = check_owner_and_mode(session, file, in);
+  if (status.ok() && sets_size) status = co_set_size(session, file, request, in.size);
   if (!status.ok()) return reply_error(slot, status_errno(status));
   set_times(session, in);
-  reply_attributes(slot, file_attributes(session, request));
+  reply_attributes(session, entry, slot, file_attributes(session, entry, request));
 }
 
 void reply_statfs(Session& session, RequestSlot& slot) {
@@ -156,8 +192,8 @@ void reply_statfs(Session& session, RequestSlot& slot) {
   const uint64_t size = session.last_size.load(std::memory_order_relaxed);
   out.st.bsize = kProtocolPage;
   out.st.frsize = kProtocolPage;
-  out.st.blocks = size / kProtocolPage + (size % kProtocolPage != 0 ? 1 : 0);
-  out.st.files = session.has_directory() ? 2 : 1;
+  out.st.blocks = units(size, kProtocolPage);
+  out.st.files = session.tree.entry_count();
   out.st.namelen = 255;
   reply_with(slot, out);
 }

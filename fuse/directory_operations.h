@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The root directory of a mount: one file in it, and nothing that can be added or taken away.
+// Looking into directories: nothing can be added or taken away through the mount.
 //
 // Ownership: none.
-// Threads: a coroutine on any context.
-// Errors: ENOENT for other names.
-// Invariants: a directory's cookies are 1, 2, ... for its entries in order.
+// Threads: a coroutine on any context. The directory is filled.
+// Errors: ENOENT for names that are not there; those of the gate of a file that is looked up.
+// Invariants: a directory's cookies are 1, 2, ... for its entries in order, and stay so while it
+//   grows. Hidden entries are found, but not listed.
 #pragma once
 
 #include "base/thread_roles.h"
@@ -13,8 +14,8 @@
 
 namespace penstock {
 
-void co_lookup(Session& session, RequestSlot& slot) COROUTINE_CODE;
+void co_lookup(Session& session, const ServedEntry& directory, RequestSlot& slot) COROUTINE_CODE;
 // READDIR and READDIRPLUS.
-void co_readdir(Session& session, RequestSlot& slot) COROUTINE_CODE;
+void co_readdir(Session& session, const ServedEntry& directory, RequestSlot& slot) COROUTINE_CODE;
 
 }  // namespace penstock

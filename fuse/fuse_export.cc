@@ -15,9 +15,8 @@
 
 #include "base/status.h"
 #include "base/unique_fd.h"
-#include "block/backend/backend_request.h"
-#include "block/io/child_io.h"
 #include "fuse/dev_queue.h"
+#include "fuse/file_operations.h"
 #include "fuse/handshake.h"
 #include "fuse/mount_point.h"
 #include "fuse/session.h"
@@ -41,9 +40,11 @@ absl::Status set_non_blocking(int fd) {
   return absl::OkStatus();
 }
 
-// The file that the bytes are in: the first named one from the root down.
-std::string image_file_name(const Node& root) {
-  const Node* node = &root;
+// The file that the first file's bytes are in: the first named one from the backend's root down.
+std::string image_file_name(const ServedTree& tree) {
+  const Backend* const backend = tree.first_backend();
+  if (backend == nullptr) return "";
+  const Node* node = backend->root.node;
   while (node->file_name.empty()) {
     const Child* file = node->find_child("file");
     if (file == nullptr || file->node == nullptr) return "";
@@ -52,29 +53,48 @@ std::string image_file_name(const Node& root) {
   return node->file_name;
 }
 
-// Tells the kernel to ask for the attributes again. In a thread of the pool, since the kernel may
-// wait in there for an inode that is on its way out. The descriptor stays open until it is done.
-void invalidate_attributes(SharedFd fd, uint64_t node) {
-  ThreadPool::shared().submit([fd = std::move(fd), node] {
-    fuse_notify_inval_inode_out body = {};
-    body.ino = node;
-    body.off = -1;  // a negative offset leaves the pages alone
-    fuse_out_header header = {};
-    header.len = sizeof(header) + sizeof(body);
-    header.error = FUSE_NOTIFY_INVAL_INODE;
-    std::array<iovec, 2> parts = {{{&header, sizeof(header)}, {&body, sizeof(body)}}};
-    // ENOENT: the kernel does not know the inode, and so keeps no attributes of it.
-    [[maybe_unused]] const ssize_t written = writev(fd->get(), parts.data(), parts.size());
+void invalidate_attributes_of(int fd, uint64_t node) {
+  fuse_notify_inval_inode_out body = {};
+  body.ino = node;
+  body.off = -1;  // a negative offset leaves the pages alone
+  fuse_out_header header = {};
+  header.len = sizeof(header) + sizeof(body);
+  header.error = FUSE_NOTIFY_INVAL_INODE;
+  std::array<iovec, 2> parts = {{{&header, sizeof(header)}, {&body, sizeof(body)}}};
+  // ENOENT: the kernel does not know the inode, and so keeps no attributes of it.
+  [[maybe_unused]] const ssize_t written = writev(fd, parts.data(), parts.size());
+}
+
+// Tells the kernel to ask for the files' attributes again. In a thread of the pool, since the
+// kernel may wait in there for an inode that is on its way out. The descriptor stays open until it
+// is done.
+void invalidate_attributes(SharedFd fd, std::vector<const ServedEntry*> files) {
+  std::vector<uint64_t> nodes;
+  for (const ServedEntry* file : files) nodes.push_back(file->node);
+  ThreadPool::shared().submit([fd = std::move(fd), nodes = std::move(nodes)] {
+    for (const uint64_t node : nodes) invalidate_attributes_of(fd->get(), node);
   });
+}
+
+// A directory cannot be mounted over a file, nor the other way round.
+absl::Status co_check_mount_point(const ServedTree& tree,
+                                  const std::string& mount_point) COROUTINE_CODE {
+  const absl::StatusOr<bool> covers_file = co_is_regular_file(mount_point);
+  if (!covers_file.ok()) return covers_file.status();
+  const bool serves_file = tree.root().kind == EntryKind::kFile;
+  if (*covers_file == serves_file) return absl::OkStatus();
+  return serves_file ? errno_message(EISDIR, "the mount point \"" + mount_point +
+                                                 "\" is a directory, but a file is to cover it")
+                     : errno_message(ENOTDIR, "the mount point \"" + mount_point +
+                                                  "\" is a file, but a directory is to cover it");
 }
 
 }  // namespace
 
 struct FuseExport::Parts {
-  Parts(Backend& served, HostServices& services, const ExportOptions& options, bool covers_file,
-        timespec start, unsigned queue_count)
-      : host(services),
-        session(served, options, covers_file, geteuid(), getegid(), start, queue_count) {}
+  Parts(ServedTree& tree, HostServices& services, const ExportOptions& options, timespec start,
+        unsigned queue_count)
+      : host(services), session(tree, options, geteuid(), getegid(), start, queue_count) {}
 
   absl::Status co_make_queues(std::vector<std::shared_ptr<AioContext>> contexts)
       CONTROL_COROUTINE_CODE;
@@ -82,7 +102,6 @@ struct FuseExport::Parts {
   void co_start_queues() CONTROL_COROUTINE_CODE;
   void co_leave_queues() CONTROL_COROUTINE_CODE;
   absl::Status co_unmount_within(Nanoseconds grace) CONTROL_COROUTINE_CODE;
-  absl::Status co_flush_backend() CONTROL_COROUTINE_CODE;
 
   HostServices& host;
   Session session;
@@ -154,28 +173,24 @@ absl::Status FuseExport::Parts::co_unmount_within(Nanoseconds grace) {
   }
 }
 
-absl::Status FuseExport::Parts::co_flush_backend() {
-  if (!session.options.writable) return absl::OkStatus();
-  BackendRequest request(session.backend, "flush", 0, 0);
-  if (!request.status().ok()) return request.status();
-  return annotate(co_flush(request.root()), "flushing \"" + session.backend.name + "\"");
-}
-
 absl::StatusOr<std::unique_ptr<FuseExport>> FuseExport::co_start(
-    Backend& backend, HostServices& host, const ExportOptions& options,
+    ServedTree& tree, HostServices& host, const ExportOptions& options,
     std::vector<std::shared_ptr<AioContext>> queues) {
-  const absl::StatusOr<bool> covers_file = co_is_regular_file(options.mount_point);
-  if (!covers_file.ok()) return covers_file.status();
-  const timespec start = co_modification_time(image_file_name(*backend.root.node));
-  auto parts = std::make_unique<Parts>(backend, host, options, *covers_file, start,
-                                       static_cast<unsigned>(queues.size()));
-  parts->session.last_size.store(backend.root.node->size(), std::memory_order_relaxed);
+  absl::Status status = co_check_mount_point(tree, options.mount_point);
+  if (!status.ok()) return status;
+  const timespec start = co_modification_time(image_file_name(tree));
+  auto parts =
+      std::make_unique<Parts>(tree, host, options, start, static_cast<unsigned>(queues.size()));
+  Session& session = parts->session;
+  if (session.main_backend != nullptr) {
+    session.last_size.store(session.main_backend->root.node->size(), std::memory_order_relaxed);
+  }
 
-  absl::StatusOr<UniqueFd> mounted = host.co_mount(make_mount_request(options));
+  absl::StatusOr<UniqueFd> mounted = host.co_mount(make_mount_request(options, session.writable));
   if (!mounted.ok()) return mounted.status();
   parts->session_fd = std::make_shared<const UniqueFd>(*std::move(mounted));
   const int fd = parts->session_fd->get();
-  absl::Status status = set_non_blocking(fd);
+  status = set_non_blocking(fd);
   if (status.ok()) status = co_shake_hands(fd, options.cached);
   if (status.ok()) status = parts->co_make_queues(std::move(queues));
   if (!status.ok()) {
@@ -210,14 +225,15 @@ absl::Status FuseExport::co_stop(Nanoseconds grace) {
   parts.queues.clear();
   parts.session_fd.reset();
   parts.stopped = true;
-  const absl::Status flushed = parts.co_flush_backend();
+  const absl::Status flushed = co_flush_all(parts.session.tree);
   return flushed.ok() ? unmounted : flushed;
 }
 
-void FuseExport::resized(uint64_t size) {
-  parts_->session.last_size.store(size, std::memory_order_relaxed);
+void FuseExport::resized(const Backend& backend, uint64_t size) {
+  Session& session = parts_->session;
+  if (&backend == session.main_backend) session.last_size.store(size, std::memory_order_relaxed);
   if (parts_->session_fd == nullptr) return;
-  invalidate_attributes(parts_->session_fd, parts_->session.file_node);
+  invalidate_attributes(parts_->session_fd, session.tree.files_of(backend));
 }
 
 }  // namespace penstock

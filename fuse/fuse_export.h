@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// One FUSE mount that shows one backend as a file.
+// One FUSE mount that shows a tree of files.
 //
-// Ownership: refers to the backend and the host services, which outlive it; shares the contexts of
-//   its queues; owns the session's descriptors. It is destroyed after co_stop() has returned.
+// Ownership: refers to the tree, its backends and the host services, which outlive it; shares the
+//   contexts of its queues; owns the session's descriptors. It is destroyed after co_stop() has
+//   returned.
 // Threads: the control thread starts and stops it; requests run in coroutines on the contexts of
 //   the queues.
 // Errors: co_start answers what stat, mount or the handshake with the kernel answered, naming the
 //   mount point; nothing stays mounted then. Errors of requests go to the kernel, exact.
-// Invariants: each request is inside the backend's gate from before its I/O until its reply is
-//   written. After ended() is set no request is served and none is in flight.
+// Invariants: each request on a file is inside its backend's gate from before its I/O until its
+//   reply is written. After ended() is set no request is served and none is in flight.
 #pragma once
 
 #include <memory>
@@ -21,6 +22,7 @@
 #include "base/thread_roles.h"
 #include "block/backend/backend.h"
 #include "fuse/export_options.h"
+#include "fuse/served_tree.h"
 #include "iothreads/aio_context.h"
 #include "iothreads/co_event.h"
 
@@ -28,10 +30,11 @@ namespace penstock {
 
 class FuseExport {
  public:
-  // Mounts and serves `backend` with one queue per context; returns when the file can be opened and
-  // read. REQUIRES: at least one context; the backend has the permissions that the options need.
+  // Mounts and serves `tree` with one queue per context; returns when its files can be opened and
+  // read. The mount is read-only unless a file of the tree is writable by now; entries may be added
+  // later. REQUIRES: at least one context; the backends have the permissions that their files need.
   static absl::StatusOr<std::unique_ptr<FuseExport>> co_start(
-      Backend& backend, HostServices& host, const ExportOptions& options,
+      ServedTree& tree, HostServices& host, const ExportOptions& options,
       std::vector<std::shared_ptr<AioContext>> queues) CONTROL_COROUTINE_CODE;
   FuseExport(const FuseExport&) = delete;
   FuseExport& operator=(const FuseExport&) = delete;
@@ -42,12 +45,13 @@ class FuseExport {
   CoEvent& ended();
 
   // Unmounts; a mount that is busy longer than `grace` is detached lazily and its users get
-  // ENOTCONN. Requests in flight finish and reply. Then flushes the backend and answers the first
-  // error of the flush. REQUIRES: called once.
+  // ENOTCONN. Requests in flight finish and reply. Then flushes every backend that a writable file
+  // shows, and answers the first error of a flush. REQUIRES: called once.
   absl::Status co_stop(Nanoseconds grace) CONTROL_COROUTINE_CODE;
 
-  // The size changed (Backend::on_resize): tells the kernel that the attributes it keeps are old.
-  void resized(uint64_t size) GLOBAL_STATE_CODE;
+  // The size of `backend` changed (Backend::on_resize): tells the kernel that the attributes it
+  // keeps of its files are old.
+  void resized(const Backend& backend, uint64_t size) GLOBAL_STATE_CODE;
 
   // Why the queues share one descriptor, if they do; else empty.
   const std::string& clone_failure() const;

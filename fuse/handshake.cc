@@ -28,11 +28,13 @@ constexpr size_t kReadBuffer = 64 * 1024;
 
 // No FUSE_WRITEBACK_CACHE: a write that has returned is with the backend, so a drain or a snapshot
 // sees it. No locks: the kernel keeps those of a local file by itself. The exported file has no
-// suid bits, so that FUSE_HANDLE_KILLPRIV_V2 promises nothing and saves a request per write.
+// suid bits, so that FUSE_HANDLE_KILLPRIV_V2 promises nothing and saves a request per write. With
+// FUSE_PARALLEL_DIROPS a lookup that waits for a directory to be filled holds up no other one.
+// Links never change, so the kernel may keep them.
 constexpr uint64_t kWantedAlways = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_DO_READDIRPLUS |
                                    FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS |
                                    FUSE_MAX_PAGES | FUSE_HANDLE_KILLPRIV_V2 | FUSE_INIT_EXT |
-                                   kInitDirectIoAllowMmap;
+                                   FUSE_CACHE_SYMLINKS | kInitDirectIoAllowMmap;
 
 absl::Status send_reply(int fd, uint64_t unique, const fuse_init_out& body) {
   fuse_out_header header = {};

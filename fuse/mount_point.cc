@@ -49,7 +49,7 @@ timespec co_modification_time(const std::string& path) {
   return now;
 }
 
-MountRequest make_mount_request(const ExportOptions& options) {
+MountRequest make_mount_request(const ExportOptions& options, bool writable) {
   MountRequest request;
   request.mount_point = options.mount_point;
   request.options = {"subtype=penstock", "default_permissions", "nosuid", "nodev",
@@ -57,7 +57,7 @@ MountRequest make_mount_request(const ExportOptions& options) {
   if (!options.file_name_shown.empty()) {
     request.options.push_back("fsname=" + options.file_name_shown);
   }
-  if (!options.writable) request.options.push_back("ro");
+  if (!writable) request.options.push_back("ro");
   if (options.allow_other) request.options.push_back("allow_other");
   request.options.insert(request.options.end(), options.mount_options.begin(),
                          options.mount_options.end());

@@ -29,6 +29,6 @@ bool co_is_dead_mount(const std::string& path) COROUTINE_CODE;
 // When `path` was last modified; now if that cannot be told.
 timespec co_modification_time(const std::string& path) COROUTINE_CODE;
 
-MountRequest make_mount_request(const ExportOptions& options);
+MountRequest make_mount_request(const ExportOptions& options, bool writable);
 
 }  // namespace penstock

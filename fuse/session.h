@@ -1,35 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the requests of one mount share.
 //
-// Ownership: owned by the export; outlives its queues. Refers to the backend.
+// Ownership: owned by the export; outlives its queues. Refers to the tree and its backends.
 // Threads: constants, and parts with their own synchronisation.
 // Errors: none.
-// Invariants: the file is node 2 below the root directory, or the root itself where the mount
-//   covers a regular file.
+// Invariants: inode numbers are the tree's node numbers.
 #pragma once
+
+#include <errno.h>
 
 #include <atomic>
 #include <cstdint>
-#include <string_view>
 
 #include "block/backend/backend.h"
 #include "fuse/export_options.h"
 #include "fuse/file_times.h"
 #include "fuse/protocol.h"
+#include "fuse/served_tree.h"
 #include "iothreads/co_event.h"
 
 namespace penstock {
 
-inline constexpr uint64_t kFileNodeInDirectory = 2;
-inline constexpr std::string_view kFileName = "disk";
-
 class Session {
  public:
-  Session(Backend& served, const ExportOptions& export_options, bool covers_file,
-          uint32_t server_uid, uint32_t server_gid, timespec start, unsigned queues)
-      : backend(served),
+  Session(ServedTree& served, const ExportOptions& export_options, uint32_t server_uid,
+          uint32_t server_gid, timespec start, unsigned queues)
+      : tree(served),
         options(export_options),
-        file_node(covers_file ? FUSE_ROOT_ID : kFileNodeInDirectory),
+        writable(!served.writable_backends().empty()),
+        main_backend(served.first_backend()),
         uid(export_options.uid.value_or(server_uid)),
         gid(export_options.gid.value_or(server_gid)),
         times(start),
@@ -37,7 +36,12 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  bool has_directory() const { return file_node != FUSE_ROOT_ID; }
+  // The errno (0: none) of writing to a file. One that is read-only in a mount that is not answers
+  // as its mode does.
+  int write_error(const ServedFile& file) const {
+    if (file.writable) return 0;
+    return writable ? EACCES : EROFS;
+  }
 
   // A queue has served its last request. After the last queue's call `ended` is set.
   void queue_ended() {
@@ -45,15 +49,18 @@ class Session {
   }
 
   // Constant.
-  Backend& backend;
+  ServedTree& tree;
   const ExportOptions options;
-  const uint64_t file_node;
+  const bool writable;  // something in the mount is
+  // The first file's; statfs shows its size. nullptr: there was no file at start.
+  Backend* const main_backend;
   const uint32_t uid;
   const uint32_t gid;
 
   // Their own synchronisation.
   FileTimes times;
-  // The size in bytes when somebody last asked, for answers that must not wait for a drain.
+  // The main backend's size in bytes when somebody last asked, for answers that must not wait for a
+  // drain.
   std::atomic<uint64_t> last_size{0};
   CoEvent ended;
 

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "block/backend/backend_request.h"
 #include "block/io/child_io.h"
+#include "fuse/served_window.h"
 
 namespace penstock {
 namespace {
@@ -36,58 +37,60 @@ int zeroing_flags(uint32_t mode, RequestFlags* flags) {
   }
 }
 
-// The first offset from `offset` on that is data (or, if not `wants_data`, a hole) in
-// [offset, size); `size` if there is none.
-absl::StatusOr<uint64_t> co_find(const BackendRequest& request, uint64_t offset, uint64_t size,
+// The first offset of `range` that is data (or, if not `wants_data`, a hole), in bytes of the
+// backend; the range's end if there is none.
+absl::StatusOr<uint64_t> co_find(const BackendRequest& request, ByteRange range,
                                  bool wants_data) IO_CODE {
+  uint64_t offset = range.offset;
   unsigned extents = 0;
-  while (offset < size) {
-    auto status = co_block_status(request.root(), {offset, size - offset});
+  while (offset < range.end()) {
+    auto status = co_block_status(request.root(), {offset, range.end() - offset});
     if (!status.ok()) return status.status();
     const bool is_data = status->data && !status->zero;
     if (is_data == wants_data) return offset;
     if (status->length == 0) return errno_status(EIO, "an extent without length while seeking");
-    offset += std::min(status->length, size - offset);
+    offset += std::min(status->length, range.end() - offset);
     if (++extents % kExtentsPerTurn == 0) co_pause();
   }
-  return size;
+  return range.end();
 }
 
 }  // namespace
 
-void co_fallocate(Session& session, RequestSlot& slot) {
+void co_fallocate(Session& session, const ServedFile& file, RequestSlot& slot) {
   const ByteRange asked{slot.request.offset, slot.request.length};
-  if (!session.options.writable) return reply_error(slot, EROFS);
+  if (const int error = session.write_error(file); error != 0) return reply_error(slot, error);
   RequestFlags flags = kNoFlags;
   if (const int error = zeroing_flags(slot.request.mode, &flags); error != 0) {
     return reply_error(slot, error);
   }
   if (asked.empty()) return reply_error(slot, EINVAL);
-  BackendRequest request(session.backend, "fallocate", asked.offset, asked.length);
+  BackendRequest request(*file.backend, "fallocate", file.offset + asked.offset, asked.length);
   if (!request.status().ok()) return reply_error(slot, status_errno(request.status()));
+  const ServedWindow window(file, request.size());
   const bool keeps_size = (slot.request.mode & FALLOC_FL_KEEP_SIZE) != 0;
-  if (!keeps_size && asked.end() > request.size()) {
-    return reply_error(slot, session.options.growable ? EOPNOTSUPP : ENOSPC);
+  if (!keeps_size && asked.end() > window.size()) {
+    return reply_error(slot, file.growable ? EOPNOTSUPP : ENOSPC);
   }
-  const ByteRange range = intersect(asked, {0, request.size()});
-  const absl::Status status = co_write_zeroes(request.root(), range, flags);
+  const absl::Status status = co_write_zeroes(request.root(), window.clip(asked), flags);
   if (status.ok()) session.times.note_write(slot.queue->context().slot());
   reply_error(slot, status_errno(status));
 }
 
-void co_lseek(Session& session, RequestSlot& slot) {
+void co_lseek(const ServedFile& file, RequestSlot& slot) {
   const uint64_t offset = slot.request.offset;
   const bool wants_data = slot.request.mode == SEEK_DATA;
   if (!wants_data && slot.request.mode != SEEK_HOLE) return reply_error(slot, EINVAL);
-  BackendRequest request(session.backend, "lseek", offset, 0);
+  BackendRequest request(*file.backend, "lseek", file.offset + offset, 0);
   if (!request.status().ok()) return reply_error(slot, status_errno(request.status()));
-  const uint64_t size = request.size();
-  if (offset >= size) return reply_error(slot, ENXIO);
-  const absl::StatusOr<uint64_t> found = co_find(request, offset, size, wants_data);
+  const ServedWindow window(file, request.size());
+  if (offset >= window.size()) return reply_error(slot, ENXIO);
+  const ByteRange rest = window.clip({offset, window.size() - offset});
+  const absl::StatusOr<uint64_t> found = co_find(request, rest, wants_data);
   if (!found.ok()) return reply_error(slot, status_errno(found.status()));
   // The end of the file is a hole, and not data.
-  if (wants_data && *found == size) return reply_error(slot, ENXIO);
-  reply_with(slot, fuse_lseek_out{*found});
+  if (wants_data && *found == rest.end()) return reply_error(slot, ENXIO);
+  reply_with(slot, fuse_lseek_out{window.to_file(*found)});
 }
 
 }  // namespace penstock

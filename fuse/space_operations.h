@@ -15,7 +15,7 @@
 
 namespace penstock {
 
-void co_fallocate(Session& session, RequestSlot& slot) COROUTINE_CODE;
-void co_lseek(Session& session, RequestSlot& slot) COROUTINE_CODE;
+void co_fallocate(Session& session, const ServedFile& file, RequestSlot& slot) COROUTINE_CODE;
+void co_lseek(const ServedFile& file, RequestSlot& slot) COROUTINE_CODE;
 
 }  // namespace penstock

@@ -41,7 +41,9 @@ def wait_until(condition, what, limit=LONG):
 def process_is_gone(pid):
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
+            is_zombie = stat.read().rsplit(")", 1)[1].split()[0] == "Z"
+        # While other threads of a killed process still end, they keep its files and locks.
+        return is_zombie and len(os.listdir(f"/proc/{pid}/task")) == 1
     except FileNotFoundError:
         return True
 

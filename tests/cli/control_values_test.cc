@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "control/foreign_formats.h"
-#include "control/image_info.h"
+#include "control/image_info_text.h"
 #include "control/mount_table.h"
 
 namespace penstock {

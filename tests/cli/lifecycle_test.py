@@ -145,8 +145,8 @@ class BusyTest(cli_case.CliCase):
 
     def test_suspended_request_bounds_the_end_in_time(self):
         image = self.make_image()
-        server = self.start_program("mount", "--foreground", "--fault", "read_aio:suspend=x",
-                                    image, self.mount_point)
+        server = self.start_program("mount", "--foreground", "--no-partitions", "--fault",
+                                    "read_aio:suspend=x", image, self.mount_point)
         wait_until(lambda: self.listed() is not None and self.is_mounted(), "the mount")
         self.assertIn("is mounted at", self.first_message(server))
         reader = subprocess.Popen(["dd", f"if={self.disk}", "of=/dev/null", "bs=4096", "count=1",

@@ -12,7 +12,8 @@ TEST(MountOptions, WordsAndSettingsReachThePlan) {
   MountPlan plan;
   AccessWords access;
   const absl::Status status = apply_mount_options(
-      "rw,allow_other,uid=7,gid=8,mode=0640,fsname=a\\,b,offset=1M,size=3,fault=read_aio:nth=2,",
+      "rw,allow_other,uid=7,gid=8,mode=0640,fsname=a\\,b,offset=1M,size=3,fault=read_aio:nth=2,"
+      "snapshot=before,no-partitions,sector-size=4K",
       plan, access);
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_TRUE(access.writable);
@@ -24,14 +25,32 @@ TEST(MountOptions, WordsAndSettingsReachThePlan) {
   EXPECT_EQ(plan.fsname, "a,b");
   EXPECT_EQ(plan.raw_offset, 1u << 20);
   EXPECT_EQ(plan.raw_size, 3u);
+  EXPECT_EQ(plan.snapshot, "before");
+  EXPECT_FALSE(plan.partitions);
+  EXPECT_EQ(plan.sector_size, 4096u);
   EXPECT_EQ(plan.fault_rules, std::vector<std::string>{"read_aio:nth=2"});
+}
+
+TEST(MountOptions, FilesThatImagesNameMayBeSaidThere) {
+  MountPlan plan;
+  AccessWords access;
+  const absl::Status status = apply_mount_options(
+      "backing=a=/b=c,search-path=/,allow-path=/,allow-path=/tmp", plan, access);
+  ASSERT_TRUE(status.ok()) << status;
+  ASSERT_EQ(plan.chain.moved.size(), 1u);
+  EXPECT_EQ(plan.chain.moved[0].old_name, "a");
+  EXPECT_EQ(plan.chain.moved[0].new_path, "/b=c");
+  EXPECT_EQ(plan.chain.search_directories, std::vector<std::string>{"/"});
+  EXPECT_EQ(plan.chain.allowed_directories, (std::vector<std::string>{"/", "/tmp"}));
 }
 
 TEST(MountOptions, UnknownWordIsRefusedByName) {
   MountPlan plan;
   AccessWords access;
-  for (const char* list : {"nosuch", "nosuch=1", "ro,uid", "uid=", "uid=-1", "uid=4294967295",
-                           "mode=8", "mode=1000", "offset=1X", "size=99999999999T", "fsname="}) {
+  for (const char* list :
+       {"nosuch", "nosuch=1", "ro,uid", "uid=", "uid=-1", "uid=4294967295", "mode=8", "mode=1000",
+        "offset=1X", "size=99999999999T", "fsname=", "backing=a",
+        "search-path=", "snapshot=", "sector-size=1024", "sector-size="}) {
     EXPECT_EQ(status_errno(apply_mount_options(list, plan, access)), EINVAL) << list;
   }
 }

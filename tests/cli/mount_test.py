@@ -16,7 +16,7 @@ class MountTest(cli_case.CliCase):
     def test_file_is_readable_when_mount_returns(self):
         image = self.make_image()
         self.mount(image, self.mount_point)
-        self.assertEqual(os.listdir(self.mount_point), ["disk"])
+        self.assertEqual(sorted(os.listdir(self.mount_point)), ["disk", "info.json"])
         self.assertEqual(self.read_file(self.disk), self.read_file(image))
 
     def test_mount_table_names_image_and_type(self):

@@ -67,6 +67,16 @@ class RootlessTest(cli_case.CliCase):
         self.assertFalse(self.is_mounted())
         self.assertEqual(self.read_file(image), b"abc" + before[3:])
 
+    def test_user_sees_partitions_also_in_files_of_another_owner(self):
+        image = self.make_image(size=8 * cli_case.MIB)
+        subprocess.run(["sfdisk", "--quiet", "--no-reread", "--wipe=never", image], check=True,
+                       input=b"label: gpt\nstart=2048, size=2048, name=first\n")
+        for options in ("ro", "uid=0,gid=0"):
+            self.mount("-o", options, image, self.mount_point)
+            listed = self.run_as_user("ls", self.mount_point).stdout.split()
+            self.assertEqual(listed, [b"by-partname", b"disk", b"info.json", b"p1"])
+            self.umount()
+
     def test_state_is_private_and_removed(self):
         self.mount(self.make_image(), self.mount_point)
         folder = os.path.join(self.runtime, "penstock")

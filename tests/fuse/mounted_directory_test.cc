@@ -51,7 +51,7 @@ TEST_F(MountedDirectory, RefusesEveryChange) {
 }
 
 TEST_F(MountedDirectory, AReadOnlyExportCannotBeWritten) {
-  options_.writable = false;
+  file_.writable = false;
   start();
   struct stat attributes;
   ASSERT_EQ(stat(path().c_str(), &attributes), 0);
@@ -68,7 +68,7 @@ TEST_F(MountedDirectory, AReadOnlyExportCannotBeWritten) {
 
 // The mount itself may have been made writable by somebody else's remount.
 TEST_F(MountedDirectory, AReadOnlyExportStaysSoBelowAWritableMount) {
-  options_.writable = false;
+  file_.writable = false;
   options_.mount_options = {"rw"};
   start();
   const std::string remount = "mount -i -o remount,rw " + directory_ + " 2>/dev/null";

@@ -4,7 +4,6 @@
 #include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 
 #include <cstring>
 #include <thread>
@@ -16,14 +15,6 @@ namespace penstock {
 namespace {
 
 using MountedFile = MountedTest;
-
-std::vector<std::byte> read_at(int fd, size_t length, uint64_t offset) {
-  std::vector<std::byte> bytes(length);
-  const ssize_t got = pread(fd, bytes.data(), length, static_cast<off_t>(offset));
-  EXPECT_GE(got, 0) << strerror(errno);
-  bytes.resize(got < 0 ? 0 : static_cast<size_t>(got));
-  return bytes;
-}
 
 TEST_F(MountedFile, IsReadableWhenStartReturns) {
   const auto content = pattern_bytes(kSize, 1);
@@ -84,7 +75,7 @@ TEST_F(MountedFile, WritesStopAtAFixedEndAndThenFindNoSpace) {
 
 TEST_F(MountedFile, AGrowableExportGrows) {
   driver_->growable = true;
-  options_.growable = true;
+  file_.growable = true;
   start();
   const UniqueFd fd = open_file(O_RDWR);
   const auto data = pattern_bytes(8192, 6);
@@ -175,18 +166,13 @@ TEST_F(MountedFile, TimesStandStillUntilItIsWritten) {
   EXPECT_EQ(second.st_mtim.tv_nsec, 2);
 }
 
-// A child maps and compares: a fault must not wait for its own process.
 int compare_mapping(const char* path, const std::byte* expected, size_t length) {
-  const pid_t child = fork();
-  if (child == 0) {
+  return run_in_child([=] {
     const int fd = open(path, O_RDONLY);
     void* memory = mmap(nullptr, length, PROT_READ, MAP_SHARED, fd, 0);
-    if (memory == MAP_FAILED) _exit(errno);
-    _exit(memcmp(memory, expected, length) == 0 ? 0 : 255);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 254;
+    if (memory == MAP_FAILED) return errno;
+    return memcmp(memory, expected, length) == 0 ? 0 : 255;
+  });
 }
 
 TEST_F(MountedFile, CanBeMappedShared) {

@@ -5,15 +5,17 @@
 // Threads: the test's thread is nobody's context. It uses the mount as any program would; no test
 //   maps its pages, since a fault that waits for its own process could deadlock (fork for that).
 // Errors: a machine where FUSE cannot be mounted skips the tests, saying why.
-// Invariants: the driver's hooks are set before start().
+// Invariants: the driver's hooks are set before start(), and file_ before tree().
 #pragma once
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -22,6 +24,8 @@
 #include "base/status.h"
 #include "base/unique_fd.h"
 #include "fuse/fuse_export.h"
+#include "fuse/protocol.h"
+#include "fuse/served_tree.h"
 #include "iothreads/control_thread.h"
 #include "iothreads/iothread.h"
 #include "iothreads/run_sync.h"
@@ -42,7 +46,7 @@ class MountedTest : public ::testing::Test {
     ASSERT_NE(mkdtemp(pattern.data()), nullptr);
     directory_ = pattern;
     options_.mount_point = directory_;
-    options_.writable = true;
+    file_.writable = true;
     control_ = *IoThread::start("control");
     scope_ = std::make_unique<ControlThreadScope>(control_->context());
     for (const char* name : {"io0", "io1"}) threads_.push_back(*IoThread::start(name));
@@ -54,6 +58,7 @@ class MountedTest : public ::testing::Test {
       EXPECT_TRUE(stop().ok());
     }
     threads_.clear();
+    tree_.reset();
     scope_.reset();
     control_.reset();
     if (!covered_file_.empty()) unlink(covered_file_.c_str());
@@ -75,13 +80,31 @@ class MountedTest : public ::testing::Test {
     options_.mount_point = covered_file_;
   }
 
+  // The tree that start() serves: `file_` as "disk", or as the root where it covers a file.
+  // Tests add to it before start(), or later on the control thread.
+  ServedTree& tree() {
+    if (tree_ == nullptr) {
+      file_.backend = backend_;
+      tree_ = covered_file_.empty() ? std::make_unique<ServedTree>()
+                                    : std::make_unique<ServedTree>(file_);
+      if (covered_file_.empty()) {
+        on_control([this] {
+          assert_control_thread();
+          tree_->add_file(FUSE_ROOT_ID, "disk", file_);
+        });
+      }
+    }
+    return *tree_;
+  }
+
   absl::Status try_start() {
+    tree();
     return run_sync(control_->context(), [this] {
       assert_control_thread();
       assert_in_coroutine();
       std::vector<std::shared_ptr<AioContext>> contexts;
       for (const auto& thread : threads_) contexts.push_back(thread->share_context());
-      auto started = FuseExport::co_start(*backend_, host_, options_, contexts);
+      auto started = FuseExport::co_start(*tree_, host_, options_, contexts);
       if (started.ok()) export_ = *std::move(started);
       return started.status();
     });
@@ -121,16 +144,36 @@ class MountedTest : public ::testing::Test {
   std::string directory_;
   std::string covered_file_;
   ExportOptions options_;
+  ServedFile file_;  // its backend is set by tree()
   DirectMountHost host_;
   TestGraph graph_;
   MemoryDriver* driver_ = nullptr;
   Node* node_ = nullptr;
   Backend* backend_ = nullptr;
+  std::unique_ptr<ServedTree> tree_;
   std::unique_ptr<IoThread> control_;
   std::unique_ptr<ControlThreadScope> scope_;
   std::vector<std::unique_ptr<IoThread>> threads_;
   std::unique_ptr<FuseExport> export_;
 };
+
+inline std::vector<std::byte> read_at(int fd, size_t length, uint64_t offset) {
+  std::vector<std::byte> bytes(length);
+  const ssize_t got = pread(fd, bytes.data(), length, static_cast<off_t>(offset));
+  EXPECT_GE(got, 0) << strerror(errno);
+  bytes.resize(got < 0 ? 0 : static_cast<size_t>(got));
+  return bytes;
+}
+
+// Runs `function` in a child process and answers its exit status; for mappings, since a fault must
+// not wait for its own process. The function makes system calls and touches memory, nothing else.
+inline int run_in_child(const std::function<int()>& function) {
+  const pid_t child = fork();
+  if (child == 0) _exit(function());
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 254;
+}
 
 // `length` bytes that depend on `seed`.
 inline std::vector<std::byte> pattern_bytes(size_t length, uint64_t seed) {

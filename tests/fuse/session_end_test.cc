@@ -143,7 +143,7 @@ TEST_F(SessionEnd, AResizeShowsInTheAttributes) {
   on_control([this] {
     assert_control_thread();
     node_->set_size(2 * kSize);
-    export_->resized(2 * kSize);
+    export_->resized(*backend_, 2 * kSize);
   });
   // The kernel is told by a thread of the pool.
   const auto deadline = std::chrono::steady_clock::now() + kBound;

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/snapshot_views.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <utility>
+
+#include "base/printable_text.h"
+#include "base/status.h"
+#include "control/log.h"
+#include "control/view_entries.h"
+#include "control/view_names.h"
+
+namespace penstock {
+namespace {
+
+// Each has tables in memory and a directory of files.
+constexpr size_t kMaxOpen = 1024;
+
+}  // namespace
+
+Node* find_snapshot_keeper(Node& root) {
+  for (Node* node = &root; node != nullptr;) {
+    if (!node->driver->snapshots().empty()) return node;
+    const Child* file = node->find_child("file");
+    node = file == nullptr ? nullptr : file->node;
+  }
+  return nullptr;
+}
+
+absl::StatusOr<NodeOptions> snapshot_node_options(const Node& keeper,
+                                                  const std::vector<ImageSnapshot>& snapshots,
+                                                  size_t index) {
+  const std::string& id = snapshots[index].id;
+  const auto same_id = [&](const ImageSnapshot& snapshot) { return snapshot.id == id; };
+  if (std::count_if(snapshots.begin(), snapshots.end(), same_id) != 1) {
+    return errno_message(EINVAL, "its id " + printable_text(id, kLongestQuote) +
+                                     " is that of another snapshot as well");
+  }
+  NodeOptions options = keeper.options;
+  options.node_name.clear();
+  options.read_only = true;
+  options.driver_options["snapshot-id"] = id;
+  options.children.clear();
+  // An image without a backing file shall not look for one again.
+  options.children["backing"] = {};
+  for (const std::unique_ptr<Child>& child : keeper.children) {
+    options.children[child->name] = {nullptr, child->node->name};
+  }
+  return options;
+}
+
+SnapshotViews::SnapshotViews(Graph& graph, Node& keeper, const MountPlan& plan, ServedTree& tree,
+                             ServedViews& views)
+    : graph_(graph),
+      keeper_(keeper),
+      plan_(plan),
+      views_(views),
+      snapshots_(keeper.driver->snapshots()),
+      top_(tree.add_directory(tree.root().node, "snapshots", this)) {}
+
+SnapshotViews::~SnapshotViews() {
+  if (backends_.empty()) return;
+  std::fputs("SnapshotViews: destroyed before co_close()\n", stderr);
+  std::abort();
+}
+
+absl::Status SnapshotViews::co_fill(ServedTree& tree, uint64_t directory) {
+  if (directory == top_) {
+    add_directories(tree);
+    return absl::OkStatus();
+  }
+  const size_t index = places_.at(directory);
+  const absl::Status status = co_fill_snapshot(tree, directory, index);
+  if (status.ok()) return status;
+  log_line(LogLevel::kWarning, "snapshot '" + names_.at(index) + "' of '" + plan_.image +
+                                   "' cannot be shown: " + status_text(status));
+  return status;
+}
+
+// An image may have many snapshots: their directories are made only if somebody looks.
+void SnapshotViews::add_directories(ServedTree& tree) {
+  const std::vector<std::string> names = snapshot_directory_names(snapshots_);
+  for (size_t i = 0; i < names.size(); ++i) {
+    places_[tree.add_directory(top_, names[i], this)] = i;
+    names_[i] = names[i];
+  }
+}
+
+absl::Status SnapshotViews::co_fill_snapshot(ServedTree& tree, uint64_t directory, size_t index) {
+  const absl::StatusOr<Backend*> backend = co_open(index);
+  if (!backend.ok()) return backend.status();
+  const PartitionTable table =
+      views_.co_find_partitions(**backend, "snapshot '" + names_.at(index) + "'");
+  const ServedFile disk{.backend = *backend,
+                        .offset = 0,
+                        .length = std::nullopt,
+                        .writable = false,
+                        .growable = false};
+  tree.add_file(directory, "disk", disk);
+  add_partition_entries(tree, directory, disk, table);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Backend*> SnapshotViews::co_open(size_t index) {
+  if (open_or_opening_ == kMaxOpen) {
+    return errno_message(EMFILE, std::to_string(kMaxOpen) +
+                                     " snapshots are open; mount this one by itself with"
+                                     " --snapshot, or mount the image again");
+  }
+  const absl::StatusOr<NodeOptions> options = snapshot_node_options(keeper_, snapshots_, index);
+  if (!options.ok()) return options.status();
+
+  ++open_or_opening_;
+  const absl::StatusOr<Node*> node = graph_.co_open(*options);
+  if (!node.ok()) {
+    --open_or_opening_;
+    return node.status();
+  }
+  Permissions permissions;
+  permissions.taken = kConsistentRead;
+  absl::StatusOr<std::unique_ptr<Backend>> backend =
+      graph_.co_attach_backend("snapshot " + names_.at(index), **node, permissions);
+  if (!backend.ok()) {
+    --open_or_opening_;
+    // The first failure is the one to tell.
+    (void)graph_.co_close((*node)->name);
+    return backend.status();
+  }
+  backends_.push_back(std::move(*backend));
+  return backends_.back().get();
+}
+
+std::vector<Backend*> SnapshotViews::backends() const {
+  std::vector<Backend*> result;
+  for (const std::unique_ptr<Backend>& backend : backends_) result.push_back(backend.get());
+  return result;
+}
+
+absl::Status SnapshotViews::co_close() {
+  absl::Status status;
+  for (const std::unique_ptr<Backend>& backend : backends_) {
+    // The node has no name of its own: it goes with its backend.
+    status.Update(graph_.co_detach_backend(*backend));
+  }
+  backends_.clear();
+  open_or_opening_ = 0;
+  return status;
+}
+
+}  // namespace penstock

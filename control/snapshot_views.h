@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The internal snapshots of an image, as directories of its mount.
+//
+// A snapshot is opened when somebody first looks into its directory, as a node of its own over the
+// files that the image has open.
+//
+// Ownership: owns the backends of the snapshots and, through them, their nodes. Refers to the
+//   graph, the plan, the tree and the views, which outlive it. co_close() has returned before it is
+//   destroyed.
+// Threads: the control thread.
+// Errors: those of opening, EMFILE when too many are open; logged, and told to who looked.
+// Invariants: everything below the directory is read-only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "block/graph/graph.h"
+#include "block/node/image_snapshot.h"
+#include "control/mount_plan.h"
+#include "control/served_views.h"
+#include "fuse/served_tree.h"
+
+namespace penstock {
+
+// The first node from `root` down that keeps snapshots; nullptr if none does.
+Node* find_snapshot_keeper(Node& root) GLOBAL_STATE_CODE;
+
+// How snapshot `index` of `keeper` is opened beside it.
+absl::StatusOr<NodeOptions> snapshot_node_options(const Node& keeper,
+                                                  const std::vector<ImageSnapshot>& snapshots,
+                                                  size_t index) GLOBAL_STATE_CODE;
+
+class SnapshotViews final : public DirectoryFiller {
+ public:
+  // Adds the directory "snapshots" to the root of `tree`.
+  SnapshotViews(Graph& graph, Node& keeper, const MountPlan& plan, ServedTree& tree,
+                ServedViews& views) GLOBAL_STATE_CODE;
+  SnapshotViews(const SnapshotViews&) = delete;
+  SnapshotViews& operator=(const SnapshotViews&) = delete;
+  ~SnapshotViews() override;
+
+  absl::Status co_fill(ServedTree& tree, uint64_t directory) override CONTROL_COROUTINE_CODE;
+
+  std::vector<Backend*> backends() const GLOBAL_STATE_CODE;
+  // Closes what is open and answers the first error. REQUIRES: the tree is served no more.
+  absl::Status co_close() CONTROL_COROUTINE_CODE;
+
+ private:
+  void add_directories(ServedTree& tree) GLOBAL_STATE_CODE;
+  absl::Status co_fill_snapshot(ServedTree& tree, uint64_t directory,
+                                size_t index) CONTROL_COROUTINE_CODE;
+  absl::StatusOr<Backend*> co_open(size_t index) CONTROL_COROUTINE_CODE;
+
+  Graph& graph_;
+  Node& keeper_;
+  const MountPlan& plan_;
+  ServedViews& views_;
+  const std::vector<ImageSnapshot> snapshots_;
+  const uint64_t top_;                   // node number of "snapshots"
+  std::map<uint64_t, size_t> places_;    // directory's node number -> index of the snapshot
+  std::map<size_t, std::string> names_;  // index -> directory's name
+  size_t open_or_opening_ = 0;
+  std::vector<std::unique_ptr<Backend>> backends_;
+};
+
+}  // namespace penstock
