@@ -61,6 +61,15 @@ class FilledDirectory : public MountedTest {
     return names;
   }
 
+  // The filler waits for go_on_.
+  void hold_filler() {
+    filler_.before = [this] {
+      assert_in_coroutine();
+      go_on_.co_wait();
+      return absl::OkStatus();
+    };
+  }
+
   void wait_until_it_fills() {
     on_control([this] {
       assert_in_coroutine();
@@ -68,6 +77,7 @@ class FilledDirectory : public MountedTest {
     });
   }
 
+  CoEvent go_on_;
   Filler filler_;
 };
 
@@ -89,12 +99,7 @@ TEST_F(FilledDirectory, IsFilledByListingIt) {
 }
 
 TEST_F(FilledDirectory, IsFilledOnceForManyWhoLookAtTheSameTime) {
-  CoEvent go_on;
-  filler_.before = [&go_on] {
-    assert_in_coroutine();
-    go_on.co_wait();
-    return absl::OkStatus();
-  };
+  hold_filler();
   start_tree();
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) {
@@ -107,7 +112,7 @@ TEST_F(FilledDirectory, IsFilledOnceForManyWhoLookAtTheSameTime) {
   wait_until_it_fills();
   EXPECT_EQ(look_up("disk"), 0) << "others are served meanwhile";
   EXPECT_EQ(look_up("missing"), ENOENT);
-  go_on.set();
+  go_on_.set();
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(filler_.runs, 1);
 }
@@ -148,12 +153,7 @@ TEST_F(FilledDirectory, TheFillerMayWaitForAReadThroughTheMount) {
 }
 
 TEST_F(FilledDirectory, ADrainDoesNotWaitForIt) {
-  CoEvent go_on;
-  filler_.before = [&go_on] {
-    assert_in_coroutine();
-    go_on.co_wait();
-    return absl::OkStatus();
-  };
+  hold_filler();
   start_tree();
   std::thread looker([this] { EXPECT_EQ(look_up("lazy/a"), 0); });
   wait_until_it_fills();
@@ -163,17 +163,12 @@ TEST_F(FilledDirectory, ADrainDoesNotWaitForIt) {
     EXPECT_TRUE(backend_->gate.idle());
     backend_->gate.resume();
   });
-  go_on.set();
+  go_on_.set();
   looker.join();
 }
 
 TEST_F(FilledDirectory, StopWaitsForIt) {
-  CoEvent go_on;
-  filler_.before = [&go_on] {
-    assert_in_coroutine();
-    go_on.co_wait();
-    return absl::OkStatus();
-  };
+  hold_filler();
   start_tree();
   std::thread looker([this] { look_up("lazy/a"); });
   wait_until_it_fills();
@@ -187,7 +182,7 @@ TEST_F(FilledDirectory, StopWaitsForIt) {
     EXPECT_FALSE(export_->ended().is_set());
   });
   EXPECT_FALSE(stopped);
-  go_on.set();
+  go_on_.set();
   stopper.join();
   looker.join();
 }
