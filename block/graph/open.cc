@@ -11,6 +11,7 @@
 #include "block/graph/change.h"
 #include "block/graph/node_in_flight.h"
 #include "block/graph/retire.h"
+#include "block/graph/topology.h"
 #include "iothreads/control_thread.h"
 
 namespace penstock {
@@ -195,8 +196,8 @@ absl::Status Opening::co_load(OpeningNode& opening) {
     loaded = opening.type->co_load(context);
   }
   if (!loaded.ok()) {
-    return annotate(loaded.status(),
-                    "opening node '" + node.name + "' with driver '" + node.driver_name + "'");
+    return annotate(loaded.status(), "opening node " + quoted_name(node) + " with driver '" +
+                                         node.driver_name + "'");
   }
   node.set_size(loaded->size);
   node.limits = loaded->limits;

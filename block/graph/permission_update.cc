@@ -113,13 +113,13 @@ absl::Status PermissionUpdate::check_users(const Node& node,
   for (const Child* user : users) shared_by_all &= permissions_of(*user).shared;
   for (const Child* user : users) {
     if (closing && user->node != &node) {
-      return errno_message(EBUSY, "Node '" + node.name + "' cannot be used by " + user_name(*user) +
-                                      ": it is being closed.");
+      return errno_message(EBUSY, "Node " + quoted_name(node) + " cannot be used by " +
+                                      user_name(*user) + ": it is being closed.");
     }
     const Permission written = permissions_of(*user).taken & (kWrite | kResize);
     if (node.read_only && written != 0) {
-      return errno_message(EROFS, "Node '" + node.name + "' is read-only, but " + user_name(*user) +
-                                      " asks for " + permission_names(written) +
+      return errno_message(EROFS, "Node " + quoted_name(node) + " is read-only, but " +
+                                      user_name(*user) + " asks for " + permission_names(written) +
                                       ". Open it writable, or ask for reading only.");
     }
     // Hundreds of readers may share a file: who asks for what all share needs no look at each.
@@ -128,7 +128,7 @@ absl::Status PermissionUpdate::check_users(const Node& node,
       if (user == other) continue;
       const Permission refused = conflict_between(permissions_of(*other), permissions_of(*user));
       if (refused == 0) continue;
-      return errno_message(EBUSY, "Node '" + node.name + "' cannot be used for " +
+      return errno_message(EBUSY, "Node " + quoted_name(node) + " cannot be used for " +
                                       permission_names(refused) + " by " + user_name(*user) +
                                       " beside " + user_name(*other) +
                                       ", which does not share that. Remove one of the two first.");
@@ -164,7 +164,7 @@ absl::Status PermissionUpdate::co_prepare(OnFailure on_failure) {
     } else if (on_failure == OnFailure::kRollBack) {
       roll_back();
       return annotate(status,
-                      "node '" + node->name + "' cannot take the permissions that it needs");
+                      "node " + quoted_name(*node) + " cannot take the permissions that it needs");
     }
   }
   return absl::OkStatus();

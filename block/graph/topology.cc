@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <set>
 
+#include "base/printable_text.h"
+
 namespace penstock {
 
 std::vector<Node*> with_ancestors(const std::vector<Node*>& nodes) {
@@ -55,9 +57,21 @@ bool reaches_any(const Node& start, const std::vector<Node*>& targets) {
   return false;
 }
 
+std::string quoted_name(const Node& node) {
+  std::string text = "'" + node.name + "'";
+  if (node.name.empty() || node.name.front() != '#') return text;
+  const Node* at = &node;
+  while (at != nullptr && at->file_name.empty()) {
+    const Child* const file = at->find_child("file");
+    at = file == nullptr ? nullptr : file->node;
+  }
+  if (at != nullptr) text += " (of '" + printable_text(at->file_name) + "')";
+  return text;
+}
+
 std::string user_name(const Child& edge) {
   if (edge.backend != nullptr) return "backend '" + edge.backend->name + "'";
-  return "node '" + edge.parent->name + "' (its '" + edge.name + "')";
+  return "node " + quoted_name(*edge.parent) + " (its '" + edge.name + "')";
 }
 
 std::string user_names(const Node& node) {

@@ -136,6 +136,8 @@ class Driver {
 
   // The internal snapshots of the image, in its own order. Constant while the node is read-only.
   virtual std::vector<ImageSnapshot> snapshots() const { return {}; }
+  // What is wrong with the image though it can be read, for the log: a clause each. Constant.
+  virtual std::vector<std::string> warnings() const { return {}; }
   // For people and for query commands: driver-specific facts by QEMU's key names, or null.
   virtual nlohmann::json describe() const { return nullptr; }
   // Bytes that the node itself occupies on its storage (0 for formats: their children count).

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "drivers/qcow2/qcow2_cluster_cache.h"
 
-#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -12,16 +11,10 @@ absl::Status Qcow2ClusterCache::Flight::co_wait_landed() {
   return status_;
 }
 
-Qcow2ClusterCache::Qcow2ClusterCache(uint64_t limit, uint64_t cluster_size)
-    : cluster_size_(cluster_size), capacity_(std::max<uint64_t>(1, limit / cluster_size)) {}
-
 Qcow2ClusterCache::Found Qcow2ClusterCache::find(const Qcow2CompressedPiece& piece) {
   const bool partial = piece.data.length() < cluster_size_;
   const ThreadLock lock(mutex_);
-  if (const auto kept = index_.find(piece.descriptor); kept != index_.end()) {
-    entries_.splice(entries_.begin(), entries_, kept->second);
-    return {kept->second->cluster, nullptr, false};
-  }
+  if (Cluster kept = kept_.find(piece.descriptor)) return {std::move(kept), nullptr, false};
   auto& flight = flights_[piece.descriptor];
   const bool leads = flight == nullptr;
   if (leads) flight = std::make_shared<Flight>(piece.descriptor);
@@ -47,7 +40,7 @@ void Qcow2ClusterCache::land(Flight& flight, const absl::Status& status,
       buffer.size() == 0 ? nullptr : std::make_shared<const AlignedBuffer>(std::move(buffer));
   std::vector<const Qcow2CompressedPiece*> pieces;
   std::shared_ptr<Flight> self;  // the joiners may be the last others to hold it
-  Cluster dropped;
+  std::vector<Cluster> dropped;
   {
     const ThreadLock lock(mutex_);
     pieces = std::move(flight.pieces_);
@@ -55,7 +48,7 @@ void Qcow2ClusterCache::land(Flight& flight, const absl::Status& status,
     self = std::move(found->second);
     flights_.erase(found);
     if (status.ok() && cluster != nullptr && flight.partial_) {
-      dropped = keep(flight.descriptor_, cluster);
+      dropped = kept_.keep(flight.descriptor_, cluster);
     }
   }
   if (status.ok()) {
@@ -66,21 +59,6 @@ void Qcow2ClusterCache::land(Flight& flight, const absl::Status& status,
   }
   flight.status_ = status;
   flight.landed_.set();
-}
-
-size_t Qcow2ClusterCache::size() {
-  const ThreadLock lock(mutex_);
-  return entries_.size();
-}
-
-Qcow2ClusterCache::Cluster Qcow2ClusterCache::keep(uint64_t descriptor, Cluster cluster) {
-  entries_.push_front({descriptor, std::move(cluster)});
-  index_[descriptor] = entries_.begin();
-  if (entries_.size() <= capacity_) return nullptr;
-  Cluster dropped = std::move(entries_.back().cluster);
-  index_.erase(entries_.back().descriptor);
-  entries_.pop_back();
-  return dropped;
 }
 
 }  // namespace penstock

@@ -5,19 +5,18 @@
 // or leads a new one. The leader decompresses and lands the flight, which copies the bytes to
 // everybody who joined.
 //
-// Ownership: owned by Qcow2CompressedClusters. A flight is shared by its leader and its joiners;
-//   the memory of their pieces outlives the flight.
+// Ownership: owned by Qcow2CompressedClusters; the clusters are kept among those of all images
+//   (qcow2_kept_clusters.h). A flight is shared by its leader and its joiners; the memory of their
+//   pieces outlives the flight.
 // Threads: any. No lock is held while bytes are copied.
 // Errors: a flight's status is its leader's.
-// Invariants: at most one flight for a cluster at a time. Whoever leads lands, exactly once. The
-//   cache holds at most limit / cluster_size clusters, at least one, and drops the least recently
-//   used. A cluster is kept only if somebody wanted a part of it: who reads whole clusters does not
-//   come back for the rest.
+// Invariants: at most one flight for a cluster at a time. Whoever leads lands, exactly once. A
+//   cluster is kept only if somebody wanted a part of it: who reads whole clusters does not come
+//   back for the rest.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <span>
 #include <vector>
@@ -27,6 +26,7 @@
 #include "base/aligned_buffer.h"
 #include "base/thread_roles.h"
 #include "drivers/qcow2/qcow2_compressed_clusters.h"
+#include "drivers/qcow2/qcow2_kept_clusters.h"
 #include "iothreads/co_event.h"
 #include "iothreads/thread_mutex.h"
 
@@ -38,7 +38,7 @@ inline constexpr size_t kQcow2ClusterAlignment = 64;
 
 class Qcow2ClusterCache {
  public:
-  using Cluster = std::shared_ptr<const AlignedBuffer>;
+  using Cluster = Qcow2KeptClusters::Cluster;
 
   class Flight {
    public:
@@ -62,8 +62,9 @@ class Qcow2ClusterCache {
     bool leads = false;              // the caller must land it
   };
 
-  // Both in bytes.
-  Qcow2ClusterCache(uint64_t limit, uint64_t cluster_size);
+  // `cluster_size` in bytes.
+  Qcow2ClusterCache(Qcow2KeptClusters& kept, uint64_t cluster_size)
+      : cluster_size_(cluster_size), kept_(kept) {}
   Qcow2ClusterCache(const Qcow2ClusterCache&) = delete;
   Qcow2ClusterCache& operator=(const Qcow2ClusterCache&) = delete;
 
@@ -77,22 +78,12 @@ class Qcow2ClusterCache {
             AlignedBuffer buffer);
 
   // How many clusters are kept.
-  size_t size();
+  size_t size() { return kept_.size(); }
 
  private:
-  struct Entry {
-    uint64_t descriptor;
-    Cluster cluster;
-  };
-
-  // Returns what was dropped for it, to be freed without the lock.
-  Cluster keep(uint64_t descriptor, Cluster cluster) REQUIRES_ROLE(mutex_);
-
   const uint64_t cluster_size_;
-  const size_t capacity_;  // clusters
+  Qcow2KeptClusters::Shelf kept_;
   ThreadMutex mutex_{"qcow2 cluster cache"};
-  std::list<Entry> entries_ GUARDED_BY(mutex_);  // the most recently used first
-  absl::flat_hash_map<uint64_t, std::list<Entry>::iterator> index_ GUARDED_BY(mutex_);
   absl::flat_hash_map<uint64_t, std::shared_ptr<Flight>> flights_ GUARDED_BY(mutex_);
 };
 

@@ -6,24 +6,17 @@
 #include "drivers/qcow2/qcow2_decompress_batch.h"
 
 namespace penstock {
-namespace {
-
-// Bytes per image: more than twice what one of the largest clusters needs, which is 4 MiB
-// compressed at the worst, and itself.
-constexpr uint64_t kBudget = 16 << 20;
-
-}  // namespace
-
 struct Qcow2CompressedClusters::State {
-  State(const Qcow2Geometry& geometry, Qcow2Compression compression, uint64_t cache_limit)
-      : shared(geometry, compression, cache_limit, kBudget) {}
+  State(const Qcow2Geometry& geometry, Qcow2Compression compression, Qcow2ProcessMemory& memory)
+      : shared(geometry, compression, memory) {}
 
   Qcow2DecompressShared shared;
 };
 
 Qcow2CompressedClusters::Qcow2CompressedClusters(const Qcow2Geometry& geometry,
-                                                 Qcow2Compression compression, uint64_t cache_limit)
-    : state_(std::make_unique<State>(geometry, compression, cache_limit)) {}
+                                                 Qcow2Compression compression,
+                                                 Qcow2ProcessMemory& memory)
+    : state_(std::make_unique<State>(geometry, compression, memory)) {}
 
 Qcow2CompressedClusters::~Qcow2CompressedClusters() = default;
 
@@ -54,7 +47,7 @@ absl::Status Qcow2CompressedClusters::co_read(const Child& file,
 
 Qcow2CompressedCounts Qcow2CompressedClusters::counts() const {
   return {state_->shared.decompressed.load(std::memory_order_relaxed),
-          state_->shared.budget.peak()};
+          state_->shared.memory.decompression.peak()};
 }
 
 }  // namespace penstock

@@ -6,9 +6,11 @@
 // Threads: in flight in the image's node, on any context.
 // Errors: EIO for data that does not decompress to a whole cluster, naming the offset in the file;
 //   the file's own.
-// Invariants: memory is bounded: the cache's limit, and a budget for what is being decompressed,
-//   for which requests wait in the order of their coming. Requests for the same cluster at the same
-//   time decompress it once. The pieces of one request are worked on at the same time.
+// Invariants: memory is bounded for all images together (qcow2_process_memory.h): what is kept, and
+//   what is being decompressed, for which requests wait in the order of their coming. An image
+//   whose file is itself in a qcow2 image has a budget of its own: it would wait for its requests
+//   while it holds what they need. Requests for the same cluster at the same time decompress it
+//   once. The pieces of one request are worked on at the same time.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +23,7 @@
 #include "block/node/child.h"
 #include "drivers/qcow2/qcow2_geometry.h"
 #include "drivers/qcow2/qcow2_header.h"
+#include "drivers/qcow2/qcow2_process_memory.h"
 
 namespace penstock {
 
@@ -33,17 +36,13 @@ struct Qcow2CompressedPiece {
 
 struct Qcow2CompressedCounts {
   uint64_t decompressed = 0;  // clusters, also those that failed
-  uint64_t peak_bytes = 0;    // the most that was being decompressed at any time
+  uint64_t peak_bytes = 0;    // the most that was being decompressed at any time, by all who share
 };
-
-// Bytes per image: at least four of the largest clusters.
-inline constexpr uint64_t kQcow2ClusterCacheLimit = 8 << 20;
 
 class Qcow2CompressedClusters {
  public:
-  // `cache_limit` in bytes; at least one cluster is kept.
   Qcow2CompressedClusters(const Qcow2Geometry& geometry, Qcow2Compression compression,
-                          uint64_t cache_limit = kQcow2ClusterCacheLimit);
+                          Qcow2ProcessMemory& memory = Qcow2ProcessMemory::shared());
   Qcow2CompressedClusters(const Qcow2CompressedClusters&) = delete;
   Qcow2CompressedClusters& operator=(const Qcow2CompressedClusters&) = delete;
   ~Qcow2CompressedClusters();

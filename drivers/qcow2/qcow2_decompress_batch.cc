@@ -31,7 +31,7 @@ bool Qcow2DecompressBatch::add(const Qcow2CompressedPiece& piece,
                                const std::shared_ptr<Qcow2ClusterCache::Flight>& flight) {
   const auto range = qcow2_compressed_range(shared_.geometry, piece.descriptor);
   // Half of the budget, so that the next request's reads go on beside this one's workers.
-  if (!items_.empty() && cost_ + cost(range) > shared_.budget.limit() / 2) return false;
+  if (!items_.empty() && cost_ + cost(range) > Qcow2ProcessMemory::kDecompression / 2) return false;
   items_.push_back({&piece, flight, range, absl::OkStatus()});
   cost_ += cost(range);
   return true;
@@ -39,14 +39,23 @@ bool Qcow2DecompressBatch::add(const Qcow2CompressedPiece& piece,
 
 absl::Status Qcow2DecompressBatch::co_run() {
   if (items_.empty()) return absl::OkStatus();
-  shared_.budget.co_take(cost_);
+  Qcow2ByteBudget& shares = budget();
+  shares.co_take(cost_);
   co_decompress_all();
-  shared_.budget.give_back(cost_);
+  shares.give_back(cost_);
   absl::Status result;
   for (const Item& item : items_) result.Update(item.status);
   items_.clear();
   cost_ = 0;
   return result;
+}
+
+// The file's own requests may need the process's budget while this batch holds its part.
+Qcow2ByteBudget& Qcow2DecompressBatch::budget() const {
+  for (const Child* file = &file_; file != nullptr; file = file->node->find_child("file")) {
+    if (file->node->driver_name == "qcow2") return shared_.own_budget;
+  }
+  return shared_.memory.decompression;
 }
 
 void Qcow2DecompressBatch::co_decompress_all() {

@@ -28,23 +28,25 @@
 #include "drivers/qcow2/qcow2_geometry.h"
 #include "drivers/qcow2/qcow2_header.h"
 #include "drivers/qcow2/qcow2_l2_entry.h"
+#include "drivers/qcow2/qcow2_process_memory.h"
 
 namespace penstock {
 
 // What all requests of an image share.
 struct Qcow2DecompressShared {
-  // Limits in bytes.
-  Qcow2DecompressShared(const Qcow2Geometry& cut, Qcow2Compression kind, uint64_t cache_limit,
-                        uint64_t budget_limit)
+  Qcow2DecompressShared(const Qcow2Geometry& cut, Qcow2Compression kind,
+                        Qcow2ProcessMemory& process_memory)
       : geometry(cut),
         compression(kind),
-        cache(cache_limit, cut.cluster_size()),
-        budget(budget_limit) {}
+        memory(process_memory),
+        cache(memory.kept, cut.cluster_size()) {}
 
   const Qcow2Geometry geometry;
   const Qcow2Compression compression;
+  Qcow2ProcessMemory& memory;
   Qcow2ClusterCache cache;
-  Qcow2ByteBudget budget;
+  // In place of the process's, if the file is in a qcow2 image itself.
+  Qcow2ByteBudget own_budget{Qcow2ProcessMemory::kDecompression};
   std::atomic<uint64_t> decompressed{0};  // clusters
 };
 
@@ -80,6 +82,7 @@ class Qcow2DecompressBatch {
   uint64_t cost(const Qcow2CompressedRange& range) const {
     return range.size + shared_.geometry.cluster_size();
   }
+  Qcow2ByteBudget& budget() const;
   void co_decompress_all() IO_CODE;
   // Lands those that begin past the end of the file.
   std::deque<Run> cut_into_runs();

@@ -12,12 +12,16 @@
 namespace penstock {
 namespace {
 
-constexpr uint64_t kMaxSliceSize = 4096;      // bytes
-constexpr uint64_t kMinCacheSize = 64 << 10;  // bytes
-constexpr uint64_t kMaxCacheSize = 4 << 20;   // bytes: 32 GiB of disk at the usual cluster size
-// Bytes; an image may have many snapshots open.
+// All in bytes.
+constexpr uint64_t kMinSliceSize = 512;
+constexpr uint64_t kMaxSliceSize = 4096;
+constexpr uint64_t kSlicesInSet = 8;
+constexpr uint64_t kMinCacheSize = 96 << 10;
+constexpr uint64_t kMaxCacheSize = 4 << 20;  // 32 GiB of disk at the usual cluster size
+// An image may have many snapshots open.
 constexpr uint64_t kSnapshotCacheSize = 256 << 10;
-constexpr uint64_t kSnapshotClusterCacheSize = 512 << 10;
+// What the last of a thousand images has: enough for a walk from its L1 table down.
+constexpr uint64_t kLeastShare = kSlicesInSet * kMinSliceSize;
 
 // As much as all tables of the disk need, within limits.
 uint64_t cache_size(const Qcow2Geometry& geometry, const Qcow2Driver::View& view) {
@@ -25,6 +29,20 @@ uint64_t cache_size(const Qcow2Geometry& geometry, const Qcow2Driver::View& view
   const uint64_t needed =
       std::min(l2_tables, kMaxCacheSize) * geometry.cluster_size() + uint64_t{view.l1.entries} * 8;
   return std::clamp(needed, kMinCacheSize, view.is_snapshot ? kSnapshotCacheSize : kMaxCacheSize);
+}
+
+// Small slices where the share is small, so that a walk through few tables does not throw itself
+// out.
+uint64_t slice_size(const Qcow2Geometry& geometry, uint64_t share) {
+  uint64_t size = std::min(geometry.cluster_size(), kMaxSliceSize);
+  while (size > kMinSliceSize && share / size < 2 * kSlicesInSet) size /= 2;
+  return size;
+}
+
+// The cache takes an odd number of sets; as many as the share has room for.
+uint64_t cache_capacity(uint64_t share, uint64_t slice_size) {
+  const uint64_t set_size = kSlicesInSet * slice_size;
+  return ((share / set_size - 1) | 1) * set_size;
 }
 
 }  // namespace
@@ -35,12 +53,11 @@ Qcow2Driver::Qcow2Driver(const Child& file, Qcow2Image image, View view)
       is_snapshot_(view.is_snapshot),
       geometry_(qcow2_geometry(image_.header)),
       mapped_size_(std::min(view.size, view.l1.entries * geometry_.bytes_per_l2_table())),
-      table_share_(cache_size(geometry_, view), kMinCacheSize),
-      cluster_share_(view.is_snapshot ? kSnapshotClusterCacheSize : kQcow2ClusterCacheLimit,
-                     geometry_.cluster_size()),
-      cache_(file, std::min(geometry_.cluster_size(), kMaxSliceSize), table_share_.bytes()),
+      table_share_(cache_size(geometry_, view), kLeastShare),
+      cache_(file, slice_size(geometry_, table_share_.bytes()),
+             cache_capacity(table_share_.bytes(), slice_size(geometry_, table_share_.bytes()))),
       mapper_(geometry_, view.l1, cache_),
-      compressed_(geometry_, image_.header.compression, cluster_share_.bytes()) {}
+      compressed_(geometry_, image_.header.compression) {}
 
 std::vector<ImageSnapshot> Qcow2Driver::snapshots() const {
   std::vector<ImageSnapshot> result;
@@ -82,6 +99,19 @@ nlohmann::json Qcow2Driver::describe() const {
     if (!header.backing_format.empty()) facts["backing-filename-format"] = header.backing_format;
   }
   return facts;
+}
+
+std::vector<std::string> Qcow2Driver::warnings() const {
+  std::vector<std::string> texts;
+  if (image_.header.has_incompatible(kQcow2Corrupt)) {
+    texts.emplace_back(
+        "the image is marked corrupt, so that what is read may be wrong; look at it with 'penstock "
+        "check'");
+  }
+  if (const absl::Status& damage = image_.snapshot_table.damage; !damage.ok()) {
+    texts.push_back("its snapshots are not shown: " + status_text(damage));
+  }
+  return texts;
 }
 
 absl::StatusOr<Mapping> Qcow2Driver::co_map(ByteRange range, MapIntent intent) {

@@ -52,6 +52,8 @@ class Qcow2Driver final : public Driver, public MappedIo, public Checkable {
   // {"format-specific": as qemu-img info's, "cluster-size": bytes, "dirty-flag": bool,
   //  "backing-filename": string?, "backing-filename-format": string?}
   nlohmann::json describe() const override;
+  // That the image is marked corrupt, or has a snapshot table that cannot be read.
+  std::vector<std::string> warnings() const override;
 
  private:
   absl::StatusOr<Mapping> co_map(ByteRange range, MapIntent intent) IO_CODE override;
@@ -64,7 +66,6 @@ class Qcow2Driver final : public Driver, public MappedIo, public Checkable {
   const Qcow2Geometry geometry_;
   const uint64_t mapped_size_;  // bytes of the disk that the L1 table covers
   const Qcow2CacheShare table_share_;
-  const Qcow2CacheShare cluster_share_;
   Qcow2TableCache cache_;
   Qcow2Mapper mapper_;
   Qcow2CompressedClusters compressed_;

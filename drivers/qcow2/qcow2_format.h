@@ -8,6 +8,7 @@
 // Invariants: all numbers on disk are big-endian. Sizes are bytes unless their name says otherwise.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace penstock {
@@ -60,5 +61,8 @@ inline constexpr uint64_t kQcow2MaxRefcountTableSize = 8 << 20;  // bytes
 inline constexpr uint32_t kQcow2MaxBackingNameLength = 1023;     // bytes
 inline constexpr uint32_t kQcow2MaxSnapshots = 16384;
 inline constexpr uint64_t kQcow2MaxSnapshotTableSize = 16 << 20;  // bytes
+// Bytes of a snapshot's id and name that are kept, the same as QEMU's tools show.
+inline constexpr size_t kQcow2MaxKeptId = 127;
+inline constexpr size_t kQcow2MaxKeptName = 255;
 
 }  // namespace penstock

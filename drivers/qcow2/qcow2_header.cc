@@ -174,7 +174,9 @@ class HeaderParser {
                                " snapshots, more than " + std::to_string(kQcow2MaxSnapshots));
     }
     if (header_.snapshot_count == 0) return absl::OkStatus();
-    return check_table("snapshot table", header_.snapshots_offset, kQcow2MaxSnapshotTableSize);
+    // One that is cut off does not keep the disk from being read.
+    return check_table("snapshot table", header_.snapshots_offset, kQcow2MaxSnapshotTableSize,
+                       INT64_MAX);
   }
 
   absl::Status read_backing_name() {
@@ -219,12 +221,17 @@ class HeaderParser {
 
   // Tables that the file ends in are usual: a new image ends in its L1 table.
   absl::Status check_table(const std::string& name, uint64_t offset, uint64_t bytes) const {
+    return check_table(name, offset, bytes, file_size_);
+  }
+
+  absl::Status check_table(const std::string& name, uint64_t offset, uint64_t bytes,
+                           uint64_t file_size) const {
     if (!is_aligned(offset, header_.cluster_size())) {
       return damaged("the " + name + "'s offset " + std::to_string(offset) +
                      " is not that of a cluster");
     }
     if (bytes == 0) return absl::OkStatus();
-    const bool is_lost = offset == 0 || offset >= file_size_;
+    const bool is_lost = offset == 0 || offset >= file_size;
     if (is_lost && lost_tables_ == Qcow2LostTables::kAccept && offset <= INT64_MAX - bytes) {
       return absl::OkStatus();
     }

@@ -11,6 +11,8 @@
 #include "block/io/child_io.h"
 #include "block/node/node.h"
 #include "drivers/qcow2/qcow2_driver.h"
+#include "drivers/qcow2/qcow2_process_memory.h"
+#include "drivers/qcow2/qcow2_snapshot_choice.h"
 
 namespace penstock {
 namespace {
@@ -26,35 +28,26 @@ absl::StatusOr<std::vector<std::byte>> co_read_start(const Child& file, uint64_t
   return data;
 }
 
+absl::StatusOr<Qcow2Header> co_read_long_header(const Child& file, uint64_t head_size,
+                                                Qcow2LostTables lost_tables) IO_CODE {
+  const auto head = co_read_start(file, head_size);
+  if (!head.ok()) return head.status();
+  return parse_qcow2_header(*head, file.node->size(), lost_tables);
+}
+
 absl::StatusOr<Qcow2Header> co_read_header(const Child& file, Qcow2LostTables lost_tables) IO_CODE {
   const uint64_t file_size = file.node->size();
-  auto head = co_read_start(file, std::min(kFirstRead, file_size));
+  const auto head = co_read_start(file, std::min(kFirstRead, file_size));
   if (!head.ok()) return head.status();
   const auto head_size = qcow2_head_size(*head, file_size);
   if (!head_size.ok()) return head_size.status();
-  if (*head_size > head->size()) {
-    head = co_read_start(file, *head_size);
-    if (!head.ok()) return head.status();
-  }
-  return parse_qcow2_header(*head, file_size, lost_tables);
-}
-
-absl::StatusOr<Qcow2Image> co_read_image(const Child& file, Qcow2LostTables lost_tables) IO_CODE {
-  Qcow2Image image;
-  absl::StatusOr<Qcow2Header> header = co_read_header(file, lost_tables);
-  if (!header.ok()) return header.status();
-  image.header = *std::move(header);
-  if (image.header.snapshot_count != 0) {
-    absl::StatusOr<Qcow2SnapshotTable> table = co_read_qcow2_snapshots(file, image.header);
-    if (!table.ok()) return table.status();
-    image.snapshot_table = *std::move(table);
-  }
-  if (image.header.bitmap_count != 0) {
-    // The disk can be read without them.
-    absl::StatusOr<std::vector<Qcow2Bitmap>> bitmaps = co_read_qcow2_bitmaps(file, image.header);
-    if (bitmaps.ok()) image.bitmaps = *std::move(bitmaps);
-  }
-  return image;
+  if (*head_size <= head->size()) return parse_qcow2_header(*head, file_size, lost_tables);
+  // Many snapshots of an image may be opened at once.
+  Qcow2ByteBudget& budget = Qcow2ProcessMemory::shared().heads;
+  budget.co_take(*head_size);
+  absl::StatusOr<Qcow2Header> header = co_read_long_header(file, *head_size, lost_tables);
+  budget.give_back(*head_size);
+  return header;
 }
 
 // What the options want: a snapshot, if they name one.
@@ -80,38 +73,35 @@ absl::StatusOr<WantedView> read_options(const NodeOptions& options) {
                     *accept_lost ? Qcow2LostTables::kAccept : Qcow2LostTables::kRefuse};
 }
 
-absl::Status no_such_snapshot(const std::vector<Qcow2Snapshot>& snapshots,
-                              const std::string& wanted) {
-  constexpr size_t kListed = 5;
-  std::string text =
-      "qcow2: the image has no snapshot '" + printable_text(wanted, kLongestQuote) + "'; it has ";
-  if (snapshots.empty()) text += "none";
-  for (size_t i = 0; i < std::min(kListed, snapshots.size()); ++i) {
-    text += (i == 0 ? "'" : ", '") + printable_text(snapshots[i].facts.name, kLongestQuote) + "'";
+// What belongs to the image as a whole. The disk can be read without any of it.
+void co_read_extras(const Child& file, Qcow2Image& image) IO_CODE {
+  if (image.header.snapshot_count != 0) {
+    absl::StatusOr<Qcow2SnapshotTable> table = co_read_qcow2_snapshots(file, image.header);
+    if (table.ok()) {
+      image.snapshot_table = *std::move(table);
+    } else {
+      image.snapshot_table.damage = table.status();
+    }
   }
-  if (snapshots.size() > kListed) {
-    text += " and " + std::to_string(snapshots.size() - kListed) + " more";
+  if (image.header.bitmap_count != 0) {
+    absl::StatusOr<std::vector<Qcow2Bitmap>> bitmaps = co_read_qcow2_bitmaps(file, image.header);
+    if (bitmaps.ok()) image.bitmaps = *std::move(bitmaps);
   }
-  return errno_message(ENOENT, text + ".");
 }
 
-absl::StatusOr<Qcow2Driver::View> choose_view(const Qcow2Image& image, const WantedView& wanted,
-                                              uint64_t file_size) {
-  const Qcow2Header& header = image.header;
+absl::StatusOr<Qcow2Driver::View> co_find_view(const Child& file, const Qcow2Header& header,
+                                               const WantedView& wanted) IO_CODE {
+  Qcow2SnapshotChoice choice(wanted.name, wanted.id);
+  if (header.snapshot_count != 0) {
+    const auto read = co_walk_qcow2_snapshots(
+        file, header, [&](const Qcow2Snapshot& snapshot) { choice.see(snapshot); });
+    if (!read.ok()) return read.status();
+  }
+  const auto snapshot = choice.chosen();
+  if (!snapshot.ok()) return snapshot.status();
+  auto status = check_qcow2_snapshot(header, *snapshot, file.node->size());
+  if (!status.ok()) return status;
   Qcow2Driver::View view;
-  if (wanted.name.empty() && wanted.id.empty()) {
-    view.size = header.size;
-    view.l1 = {header.l1_offset, header.l1_entries};
-    return view;
-  }
-  const std::vector<Qcow2Snapshot>& snapshots = image.snapshot_table.snapshots;
-  const Qcow2Snapshot* const snapshot = wanted.id.empty()
-                                            ? find_qcow2_snapshot(snapshots, wanted.name)
-                                            : find_qcow2_snapshot_by_id(snapshots, wanted.id);
-  if (snapshot == nullptr) {
-    return no_such_snapshot(snapshots, wanted.id.empty() ? wanted.name : wanted.id);
-  }
-  if (auto status = check_qcow2_snapshot(header, *snapshot, file_size); !status.ok()) return status;
   view.size = snapshot->facts.disk_size;
   view.l1 = {snapshot->l1_offset, snapshot->l1_entries};
   view.is_snapshot = true;
@@ -198,22 +188,29 @@ absl::StatusOr<LoadedDriver> Qcow2DriverType::co_load(const LoadContext& context
                          "qcow2: writing qcow2 images is not supported yet; open the image "
                          "read-only.");
   }
-  absl::StatusOr<Qcow2Image> image = co_read_image(*context.file, wanted->lost_tables);
-  if (!image.ok()) return image.status();
-  const auto view = choose_view(*image, *wanted, context.file->node->size());
-  if (!view.ok()) return view.status();
-
-  if (view->is_snapshot) {
-    image->snapshot_table = {};
-    image->bitmaps = {};
+  const Child& file = *context.file;
+  Qcow2Image image;
+  absl::StatusOr<Qcow2Header> header = co_read_header(file, wanted->lost_tables);
+  if (!header.ok()) return header.status();
+  image.header = *std::move(header);
+  image.header.feature_names = {};  // many views may be open
+  Qcow2Driver::View view;
+  if (wanted->name.empty() && wanted->id.empty()) {
+    view.size = image.header.size;
+    view.l1 = {image.header.l1_offset, image.header.l1_entries};
+    co_read_extras(file, image);
+  } else {
+    const auto found = co_find_view(file, image.header, *wanted);
+    if (!found.ok()) return found.status();
+    view = *found;
   }
 
   LoadedDriver loaded;
-  if (auto status = co_want_data_file(context, image->header, loaded); !status.ok()) return status;
-  if (auto status = co_want_backing(context, image->header, loaded); !status.ok()) return status;
-  loaded.size = view->size;
-  loaded.file_name = context.file->node->file_name;
-  loaded.driver = std::make_unique<Qcow2Driver>(*context.file, *std::move(image), *view);
+  if (auto status = co_want_data_file(context, image.header, loaded); !status.ok()) return status;
+  if (auto status = co_want_backing(context, image.header, loaded); !status.ok()) return status;
+  loaded.size = view.size;
+  loaded.file_name = file.node->file_name;
+  loaded.driver = std::make_unique<Qcow2Driver>(file, std::move(image), view);
   return loaded;
 }
 

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 
 #include "base/big_endian.h"
@@ -128,17 +129,39 @@ absl::StatusOr<Qcow2Snapshot> co_read_entry(TableReader& reader,
 
 }  // namespace
 
-absl::StatusOr<Qcow2SnapshotTable> co_read_qcow2_snapshots(const Child& file,
-                                                           const Qcow2Header& header) {
-  Qcow2SnapshotTable table;
+absl::StatusOr<uint64_t> co_walk_qcow2_snapshots(
+    const Child& file, const Qcow2Header& header,
+    const std::function<void(const Qcow2Snapshot&)>& see) {
   TableReader reader(file, header.snapshots_offset);
   for (uint32_t i = 0; i < header.snapshot_count; ++i) {
     if (auto status = reader.skip_padding(); !status.ok()) return status;
-    absl::StatusOr<Qcow2Snapshot> snapshot = co_read_entry(reader, header);
+    const absl::StatusOr<Qcow2Snapshot> snapshot = co_read_entry(reader, header);
     if (!snapshot.ok()) return snapshot.status();
-    table.snapshots.push_back(*std::move(snapshot));
+    see(*snapshot);
   }
-  table.size = reader.bytes_taken();
+  return reader.bytes_taken();
+}
+
+Qcow2Snapshot kept_qcow2_snapshot(const Qcow2Snapshot& snapshot) {
+  Qcow2Snapshot kept = snapshot;
+  // Anew, so that the memory of what is cut off goes.
+  if (kept.facts.id.size() > kQcow2MaxKeptId) {
+    kept.facts.id = snapshot.facts.id.substr(0, kQcow2MaxKeptId);
+  }
+  if (kept.facts.name.size() > kQcow2MaxKeptName) {
+    kept.facts.name = snapshot.facts.name.substr(0, kQcow2MaxKeptName);
+  }
+  return kept;
+}
+
+absl::StatusOr<Qcow2SnapshotTable> co_read_qcow2_snapshots(const Child& file,
+                                                           const Qcow2Header& header) {
+  Qcow2SnapshotTable table;
+  const auto size = co_walk_qcow2_snapshots(file, header, [&table](const Qcow2Snapshot& snapshot) {
+    table.snapshots.push_back(kept_qcow2_snapshot(snapshot));
+  });
+  if (!size.ok()) return size.status();
+  table.size = *size;
   return table;
 }
 
@@ -166,22 +189,6 @@ absl::Status check_qcow2_snapshot(const Qcow2Header& header, const Qcow2Snapshot
                    " bytes, more than any image can have");
   }
   return absl::OkStatus();
-}
-
-const Qcow2Snapshot* find_qcow2_snapshot(const std::vector<Qcow2Snapshot>& snapshots,
-                                         const std::string& wanted) {
-  for (const Qcow2Snapshot& snapshot : snapshots) {
-    if (snapshot.facts.name == wanted) return &snapshot;
-  }
-  return find_qcow2_snapshot_by_id(snapshots, wanted);
-}
-
-const Qcow2Snapshot* find_qcow2_snapshot_by_id(const std::vector<Qcow2Snapshot>& snapshots,
-                                               const std::string& id) {
-  for (const Qcow2Snapshot& snapshot : snapshots) {
-    if (snapshot.facts.id == id) return &snapshot;
-  }
-  return nullptr;
 }
 
 }  // namespace penstock

@@ -5,12 +5,13 @@
 // Threads: in flight in the image's node.
 // Errors: EINVAL for a table that the format forbids or that is larger than the limits of
 //   qcow2_format.h; EIO where the file ends before it.
-// Invariants: reads in pieces; memory is bounded by the limits. What an entry says about its own L1
-//   table is not checked until that snapshot is wanted: one bad entry harms no other.
+// Invariants: reads in pieces; memory is bounded by the limits: of longer ids and names the
+//   beginning is kept, as QEMU's tools show them. What an entry says about its own L1 table is not
+//   checked until that snapshot is wanted: one bad entry harms no other.
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <functional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -31,8 +32,18 @@ struct Qcow2Snapshot {
 
 struct Qcow2SnapshotTable {
   std::vector<Qcow2Snapshot> snapshots;
-  uint64_t size = 0;  // bytes of the table in the file
+  uint64_t size = 0;    // bytes of the table in the file
+  absl::Status damage;  // why nothing is known of the snapshots that the header counts
 };
+
+// Shows each snapshot to `see`, in the table's order, with its whole id and name. Answers the
+// table's size in bytes.
+absl::StatusOr<uint64_t> co_walk_qcow2_snapshots(
+    const Child& file, const Qcow2Header& header,
+    const std::function<void(const Qcow2Snapshot&)>& see) IO_CODE;
+
+// What is kept of a snapshot: the id and the name are cut to their limits.
+Qcow2Snapshot kept_qcow2_snapshot(const Qcow2Snapshot& snapshot);
 
 absl::StatusOr<Qcow2SnapshotTable> co_read_qcow2_snapshots(const Child& file,
                                                            const Qcow2Header& header) IO_CODE;
@@ -41,11 +52,5 @@ absl::StatusOr<Qcow2SnapshotTable> co_read_qcow2_snapshots(const Child& file,
 // large, or begins past the end of the file; its disk is larger than any L1 table can map.
 absl::Status check_qcow2_snapshot(const Qcow2Header& header, const Qcow2Snapshot& snapshot,
                                   uint64_t file_size);
-
-// The snapshot that `wanted` names: by name first, then by id. nullptr if there is none.
-const Qcow2Snapshot* find_qcow2_snapshot(const std::vector<Qcow2Snapshot>& snapshots,
-                                         const std::string& wanted);
-const Qcow2Snapshot* find_qcow2_snapshot_by_id(const std::vector<Qcow2Snapshot>& snapshots,
-                                               const std::string& id);
 
 }  // namespace penstock

@@ -28,7 +28,7 @@ namespace penstock {
 
 class Qcow2TableCache {
  public:
-  // `slice_size`: a power of two, 512 to 4096 bytes. `capacity` in bytes, at least 16 slices; it is
+  // `slice_size`: a power of two, 512 to 4096 bytes. `capacity` in bytes, at least 8 slices; it is
   // rounded up by less than 16 slices.
   Qcow2TableCache(const Child& file, size_t slice_size, size_t capacity);
   Qcow2TableCache(const Qcow2TableCache&) = delete;

@@ -43,6 +43,11 @@ class Checker final : private L2Census::Visitor {
         walk_(file, geometry_, pass_, report_) {}
 
   absl::StatusOr<ImageCheck> co_run() IO_CODE {
+    if (!snapshots_.damage.ok()) {
+      // All clusters of snapshots would be called leaked, and a repair would drop them.
+      return annotate(snapshots_.damage,
+                      "reading the snapshot table at offset " + hex(header_.snapshots_offset));
+    }
     if (auto read = stored_.co_load_table(); !read.ok()) {
       return annotate(read, "reading the refcount table");
     }

@@ -2,6 +2,7 @@
 #include <cerrno>
 
 #include "base/status.h"
+#include "block/graph/topology.h"
 #include "iothreads/co_event.h"
 #include "tests/block/graph/graph_fixture.h"
 
@@ -58,6 +59,20 @@ TEST_F(OpenTest, NamesAreUniqueEvenWhileTheFirstIsStillLoading) {
   });
   EXPECT_OK(first);
   EXPECT_TRUE(fails_with(second, EEXIST, {"'a'"}));
+}
+
+TEST(QuotedName, AMadeUpNameComesWithTheImageThatItStandsFor) {
+  Node file("#block001", false, "file");
+  file.file_name = "/images/a\nb";
+  Node format("#block002", false, "qcow2");
+  EXPECT_EQ(quoted_name(format), "'#block002'");
+  format.children.push_back(std::make_unique<Child>("file", ChildRole::kFiltered));
+  format.children.back()->node = &file;
+  EXPECT_EQ(quoted_name(format), "'#block002' (of '/images/a\\x0ab')");
+  format.children.clear();
+  Node named("disk", true, "file");
+  named.file_name = "/images/disk";
+  EXPECT_EQ(quoted_name(named), "'disk'");
 }
 
 TEST_F(OpenTest, UnknownDriversAndMissingFilesAreRefused) {

@@ -16,6 +16,7 @@ namespace penstock {
 namespace {
 
 constexpr uint64_t kClusterSize = 4096;
+constexpr uint64_t kKeptSize = kClusterSize + Qcow2KeptClusters::kEntryCost;
 
 // A reader's memory and the piece that names it.
 struct Reader {
@@ -69,7 +70,8 @@ absl::Status wait_landed(Qcow2ClusterCache::Flight& flight) {
 }
 
 TEST(ClusterCache, GivesEveryReaderOfAFlightItsBytes) {
-  Qcow2ClusterCache cache(4 * kClusterSize, kClusterSize);
+  Qcow2KeptClusters memory(4 * kKeptSize);
+  Qcow2ClusterCache cache(memory, kClusterSize);
   const Bytes data = compressible(kClusterSize, 1);
   Reader leader(7, 0, 512);
   Reader joiner(7, 1000, 300);
@@ -93,7 +95,8 @@ TEST(ClusterCache, GivesEveryReaderOfAFlightItsBytes) {
 }
 
 TEST(ClusterCache, ServesJoinersFromTheLeadersOwnMemory) {
-  Qcow2ClusterCache cache(4 * kClusterSize, kClusterSize);
+  Qcow2KeptClusters memory(4 * kKeptSize);
+  Qcow2ClusterCache cache(memory, kClusterSize);
   const Bytes data = compressible(kClusterSize, 2);
   Reader leader(7, 0, kClusterSize);
   Reader joiner(7, 4000, 96);
@@ -110,7 +113,8 @@ TEST(ClusterCache, ServesJoinersFromTheLeadersOwnMemory) {
 }
 
 TEST(ClusterCache, DoesNotKeepWhatWasReadWhole) {
-  Qcow2ClusterCache cache(4 * kClusterSize, kClusterSize);
+  Qcow2KeptClusters memory(4 * kKeptSize);
+  Qcow2ClusterCache cache(memory, kClusterSize);
   Reader direct(1, 0, kClusterSize);
   cache.land(*cache.find(direct.piece).flight, absl::OkStatus(), direct.memory, {});
   Reader buffered(2, 0, kClusterSize);
@@ -120,7 +124,8 @@ TEST(ClusterCache, DoesNotKeepWhatWasReadWhole) {
 }
 
 TEST(ClusterCache, GivesJoinersTheLeadersErrorAndKeepsNothing) {
-  Qcow2ClusterCache cache(4 * kClusterSize, kClusterSize);
+  Qcow2KeptClusters memory(4 * kKeptSize);
+  Qcow2ClusterCache cache(memory, kClusterSize);
   Reader leader(7, 0, 512);
   Reader joiner(7, 512, 512);
   const auto led = cache.find(leader.piece);
@@ -132,7 +137,8 @@ TEST(ClusterCache, GivesJoinersTheLeadersErrorAndKeepsNothing) {
 }
 
 TEST(ClusterCache, DropsTheLeastRecentlyUsed) {
-  Qcow2ClusterCache cache(3 * kClusterSize, kClusterSize);
+  Qcow2KeptClusters memory(3 * kKeptSize);
+  Qcow2ClusterCache cache(memory, kClusterSize);
   for (uint64_t descriptor : {1, 2, 3}) bring_in(cache, descriptor);
   EXPECT_TRUE(is_kept(cache, 1));
   bring_in(cache, 4);
@@ -141,12 +147,33 @@ TEST(ClusterCache, DropsTheLeastRecentlyUsed) {
   for (uint64_t descriptor : {1, 3, 4}) EXPECT_TRUE(is_kept(cache, descriptor)) << descriptor;
 }
 
-TEST(ClusterCache, HoldsOneClusterHoweverSmallItsLimit) {
-  Qcow2ClusterCache cache(1, kClusterSize);
+TEST(ClusterCache, KeepsNothingThatTheLimitHasNoRoomFor) {
+  Qcow2KeptClusters memory(kKeptSize - 1);
+  Qcow2ClusterCache cache(memory, kClusterSize);
   bring_in(cache, 1);
-  bring_in(cache, 2);
-  EXPECT_EQ(cache.size(), 1u);
-  EXPECT_TRUE(is_kept(cache, 2));
+  EXPECT_FALSE(is_kept(cache, 1));
+  EXPECT_EQ(memory.bytes(), 0u);
+}
+
+TEST(ClusterCache, AllCachesShareOneLimitAndTheOldestGoesFirst) {
+  Qcow2KeptClusters memory(3 * kKeptSize);
+  Qcow2ClusterCache first(memory, kClusterSize);
+  {
+    Qcow2ClusterCache second(memory, kClusterSize);
+    bring_in(first, 1);
+    bring_in(first, 2);
+    bring_in(second, 1);
+    EXPECT_TRUE(is_kept(first, 1));
+    bring_in(second, 2);
+    EXPECT_FALSE(is_kept(first, 2));
+    for (Qcow2ClusterCache* cache : {&first, &second}) EXPECT_TRUE(is_kept(*cache, 1));
+    EXPECT_EQ(first.size(), 1u);
+    EXPECT_EQ(second.size(), 2u);
+    EXPECT_EQ(memory.bytes(), 3 * kKeptSize);
+  }
+  // What an image kept goes with it.
+  EXPECT_EQ(memory.bytes(), kKeptSize);
+  EXPECT_TRUE(is_kept(first, 1));
 }
 
 TEST(ByteBudget, ServesInTheOrderOfComing) {

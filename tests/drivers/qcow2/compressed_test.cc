@@ -77,7 +77,7 @@ class CompressedClusters : public testing::TestWithParam<Qcow2Compression> {
       offset += packed.size();
     }
     end_ = offset;
-    clusters_ = std::make_unique<Qcow2CompressedClusters>(geometry_, compression);
+    clusters_ = std::make_unique<Qcow2CompressedClusters>(geometry_, compression, memory_);
     open_file();
   }
 
@@ -104,6 +104,7 @@ class CompressedClusters : public testing::TestWithParam<Qcow2Compression> {
   std::vector<uint64_t> places_;
   std::vector<uint64_t> descriptors_;
   uint64_t end_ = 0;  // bytes: behind the last cluster's data
+  Qcow2ProcessMemory memory_;
   std::unique_ptr<Qcow2CompressedClusters> clusters_;
   Backend* backend_ = nullptr;
 };
@@ -244,6 +245,28 @@ TEST_P(CompressedClusters, RequestsLargerThanTheBudgetEndWithinIt) {
   EXPECT_EQ(right, 4);
   EXPECT_LE(clusters_->counts().peak_bytes, 16u << 20);
   EXPECT_GE(clusters_->counts().peak_bytes, 2u << 20);
+}
+
+TEST_P(CompressedClusters, ManyImagesTakeNoMoreMemoryThanOne) {
+  build(21, 2, GetParam());
+  std::vector<std::unique_ptr<Qcow2CompressedClusters>> images;
+  std::atomic<int> right = 0;
+  std::vector<std::function<void()>> readers;
+  for (size_t i = 0; i < 40; ++i) {
+    images.push_back(std::make_unique<Qcow2CompressedClusters>(geometry_, GetParam(), memory_));
+    readers.emplace_back([&, i] {
+      assert_in_coroutine();
+      const auto answer = co_ask(*images[i], *backend_, {{descriptors_[i % 2], 4096, 4096}});
+      if (answer.status.ok() && answer.pieces[0] == slice_of(plain_[i % 2], 4096, 4096)) ++right;
+    });
+  }
+  world_.run_all(readers);
+  EXPECT_EQ(right, 40);
+  EXPECT_LE(memory_.decompression.peak(), 16u << 20);
+  EXPECT_LE(memory_.kept.bytes(), 16u << 20);
+  EXPECT_GE(memory_.kept.bytes(), 12u << 20);
+  images.clear();
+  EXPECT_EQ(memory_.kept.bytes(), 0u);
 }
 
 TEST_P(CompressedClusters, DamagedDataFailsAloneAndNamesItsPlace) {

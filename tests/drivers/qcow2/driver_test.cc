@@ -5,11 +5,14 @@
 
 #include <atomic>
 #include <cerrno>
+#include <filesystem>
 #include <random>
 
+#include "base/big_endian.h"
 #include "base/status.h"
 #include "block/node/node.h"
 #include "drivers/qcow2/qcow2_driver.h"
+#include "drivers/qcow2/qcow2_process_memory.h"
 #include "tests/drivers/driver_world.h"
 #include "tests/drivers/qcow2/qemu_tools.h"
 
@@ -306,6 +309,89 @@ TEST(Qcow2Driver, ReadsDirtyAndCorruptImages) {
   Backend& backend = world.serve(image_options(image), kReader);
   expect_same(read_all(world, backend), std::vector<std::byte>(kMiB, std::byte{9}));
   EXPECT_EQ(backend.root.node->driver->describe()["dirty-flag"], true);
+}
+
+TEST(Qcow2Driver, WarnsOfACorruptMarkOnly) {
+  const ImageFolder folder;
+  const std::string image = folder.path("image");
+  create(image, "", "1M");
+  DriverWorld world;
+  EXPECT_THAT(world.serve(image_options(image), kReader).root.node->driver->warnings(),
+              testing::IsEmpty());
+  patch_file(image, 79, {3});
+  EXPECT_THAT(world.serve(image_options(image), kReader).root.node->driver->warnings(),
+              testing::ElementsAre(HasSubstr("marked corrupt")));
+}
+
+TEST(Qcow2Driver, ShowsTheDiskWhoseSnapshotTableIsCutOff) {
+  const ImageFolder folder;
+  const std::string image = folder.path("image");
+  create(image, "", "1M");
+  qemu_io(image, {"write -P 9 0 1M"});
+  qemu_img({"snapshot", "-c", "one", image});
+  patch_file(image, 63, {4});  // the header counts four
+  std::filesystem::resize_file(image, load_be64(&file_bytes(image)[64]) + 64);
+  DriverWorld world;
+  Backend& backend = world.serve(image_options(image), kReader);
+  expect_same(read_all(world, backend), std::vector<std::byte>(kMiB, std::byte{9}));
+  EXPECT_THAT(backend.root.node->driver->snapshots(), testing::IsEmpty());
+  EXPECT_THAT(backend.root.node->driver->warnings(),
+              testing::ElementsAre(HasSubstr("ends inside the snapshot table")));
+  const auto refused = world.open(image_options(image, {{"snapshot", "one"}})).status();
+  EXPECT_EQ(status_errno(refused), EIO);
+}
+
+TEST(Qcow2Driver, ManySnapshotsKeepNoMoreClustersThanOneImage) {
+  const ImageFolder folder;
+  const std::string image = folder.path("image");
+  create(image, "cluster_size=2M", "2M");
+  qemu_io(image, {"write -c -P 9 0 2M"});
+  constexpr unsigned kCount = 20;
+  for (unsigned i = 0; i < kCount; ++i) {
+    qemu_img({"snapshot", "-c", "s" + std::to_string(i), image});
+  }
+  DriverWorld world;
+  const json file = {
+      {"driver", "file"}, {"filename", image}, {"read-only", true}, {"node-name", "the-file"}};
+  ASSERT_TRUE(world.open(file).ok());
+  for (unsigned i = 0; i < kCount; ++i) {
+    Backend& view = world.serve(
+        image_options(image, {{"file", "the-file"}, {"snapshot", "s" + std::to_string(i)}}),
+        kReader);
+    EXPECT_EQ(world.read(view, 4096, 1)[0], std::byte{9});
+  }
+  EXPECT_GE(Qcow2ProcessMemory::shared().kept.bytes(), 12 * kMiB);
+  EXPECT_LE(Qcow2ProcessMemory::shared().kept.bytes(), 16 * kMiB);
+}
+
+// Those who read the outer image's compressed data have their part of the budget while the inner
+// image needs its own.
+TEST(Qcow2Driver, ReadsACompressedImageInsideACompressedImage) {
+  const ImageFolder folder;
+  constexpr unsigned kReaders = 16;
+  create(folder.path("inner"), "cluster_size=2M", std::to_string(2 * kReaders) + "M");
+  std::vector<std::string> writes;
+  for (unsigned i = 0; i < kReaders; ++i) {
+    writes.push_back("write -c -P " + std::to_string(i + 1) + " " + std::to_string(2 * i) + "M 2M");
+  }
+  qemu_io(folder.path("inner"), writes);
+  qemu_img({"convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=2M",
+            folder.path("inner"), folder.path("outer")});
+
+  DriverWorld world;
+  Backend& backend =
+      world.serve(image_options("", {{"file", image_options(folder.path("outer"))}}), kReader);
+  std::atomic<unsigned> right{0};
+  std::vector<std::function<void()>> readers;
+  for (unsigned i = 0; i < kReaders; ++i) {
+    readers.emplace_back([&, i] {
+      assert_in_coroutine();
+      std::vector<std::byte> data(4096);
+      if (co_read(backend, 2 * kMiB * i, data).ok() && data[0] == std::byte(i + 1)) ++right;
+    });
+  }
+  world.run_all(readers);
+  EXPECT_EQ(right, kReaders);
 }
 
 TEST(Qcow2Driver, OpensEmptyAndHugeDisks) {

@@ -209,6 +209,12 @@ TEST(Qcow2Header, RefusesTablesThatCannotBeThere) {
   expect_refused(HeadBytes().put32(60, 1).put64(64, 1), EINVAL, "snapshot table's offset 1");
 }
 
+TEST(Qcow2Header, ASnapshotTableThatIsCutOffDoesNotKeepTheDiskFromBeingRead) {
+  const auto header = HeadBytes().put32(60, 1).put64(64, 100 * 65536).parse();
+  ASSERT_TRUE(header.ok()) << header.status();
+  EXPECT_EQ(header->snapshot_count, 1u);
+}
+
 TEST(Qcow2Header, RefusesNamesAndExtensionsThatDoNotFit) {
   expect_refused(HeadBytes().put64(8, 2000).put32(16, 1024), EINVAL, "1024 bytes, more than 1023");
   expect_refused(HeadBytes().put64(8, 65530).put32(16, 10), EINVAL, "offset 65530");

@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "drivers/qcow2/qcow2_format.h"
+#include "drivers/qcow2/qcow2_snapshot_choice.h"
 #include "drivers/qcow2/qcow2_snapshot_table.h"
 #include "iothreads/run_sync.h"
 #include "tests/drivers/driver_world.h"
@@ -104,7 +105,8 @@ TEST_F(Qcow2SnapshotTableTest, GoesOnPastItsBuffer) {
   const auto table = read(bytes.bytes(), 3001);
   ASSERT_TRUE(table.ok()) << table.status();
   EXPECT_EQ(table->snapshots[2999].facts.id, "2999");
-  EXPECT_EQ(table->snapshots[3000].facts.name, std::string(65535, 'x'));
+  // As QEMU's tools show it.
+  EXPECT_EQ(table->snapshots[3000].facts.name, std::string(255, 'x'));
 }
 
 TEST_F(Qcow2SnapshotTableTest, FailsWhereTheFileEndsBeforeTheTable) {
@@ -137,16 +139,64 @@ TEST_F(Qcow2SnapshotTableTest, AlwaysAnswersWhateverTheBytes) {
   }
 }
 
-TEST(Qcow2Snapshot, IsFoundByNameThenById) {
-  std::vector<Qcow2Snapshot> snapshots(3);
-  snapshots[0].facts = {.id = "1", .name = "2"};
-  snapshots[1].facts = {.id = "2", .name = "old"};
-  snapshots[2].facts = {.id = "3", .name = "old"};
-  EXPECT_EQ(find_qcow2_snapshot(snapshots, "2"), &snapshots[0]);
-  EXPECT_EQ(find_qcow2_snapshot(snapshots, "old"), &snapshots[1]);
-  EXPECT_EQ(find_qcow2_snapshot(snapshots, "3"), &snapshots[2]);
-  EXPECT_EQ(find_qcow2_snapshot(snapshots, "4"), nullptr);
-  EXPECT_EQ(find_qcow2_snapshot_by_id(snapshots, "2"), &snapshots[1]);
+TEST_F(Qcow2SnapshotTableTest, KeepsFewBytesOfHostileNames) {
+  TableBytes bytes;
+  for (unsigned i = 0; i < 100; ++i)
+    bytes.entry(std::string(65535, 'i'), std::string(65535, 'n'), 16);
+  const auto table = read(bytes.bytes(), 100);
+  ASSERT_TRUE(table.ok()) << table.status();
+  size_t kept = 0;
+  for (const Qcow2Snapshot& snapshot : table->snapshots) {
+    kept += snapshot.facts.id.capacity() + snapshot.facts.name.capacity();
+  }
+  EXPECT_LE(kept, 100u * 400);
+}
+
+class Qcow2SnapshotChoiceTest : public testing::Test {
+ protected:
+  // The disk's size of the snapshot that is chosen, which tells them apart; 0 for none.
+  uint64_t choose(const std::string& name, const std::string& id) {
+    Qcow2SnapshotChoice choice(name, id);
+    for (const Qcow2Snapshot& snapshot : snapshots_) choice.see(snapshot);
+    const auto chosen = choice.chosen();
+    error_ = chosen.status();
+    return chosen.ok() ? chosen->facts.disk_size : 0;
+  }
+
+  void add(const std::string& id, const std::string& name) {
+    Qcow2Snapshot snapshot;
+    snapshot.facts.id = id;
+    snapshot.facts.name = name;
+    snapshot.facts.disk_size = snapshots_.size() + 1;
+    snapshots_.push_back(snapshot);
+  }
+
+  std::vector<Qcow2Snapshot> snapshots_;
+  absl::Status error_;
+};
+
+TEST_F(Qcow2SnapshotChoiceTest, FindsByNameThenById) {
+  add("1", "old");
+  add("2", "3");
+  add("3", "old");
+  EXPECT_EQ(choose("3", ""), 2u);
+  EXPECT_EQ(choose("old", ""), 1u);
+  EXPECT_EQ(choose("1", ""), 1u);
+  EXPECT_EQ(choose("", "3"), 3u);
+  EXPECT_EQ(choose("", "old"), 0u);
+  EXPECT_EQ(choose("4", ""), 0u);
+  EXPECT_EQ(status_errno(error_), ENOENT);
+  EXPECT_NE(status_text(error_).find("no snapshot '4'; it has 'old', '3', 'old'."),
+            std::string::npos)
+      << error_;
+}
+
+TEST_F(Qcow2SnapshotChoiceTest, FindsLongNamesWholeAndAsTheyAreShown) {
+  add("1", std::string(300, 'a') + "1");
+  add("2", std::string(300, 'a') + "2");
+  EXPECT_EQ(choose(std::string(300, 'a') + "2", ""), 1u + 1);
+  EXPECT_EQ(choose(std::string(255, 'a'), ""), 1u);
+  EXPECT_EQ(choose(std::string(254, 'a'), ""), 0u);
 }
 
 TEST(Qcow2Snapshot, IsCheckedBeforeItIsOpened) {
