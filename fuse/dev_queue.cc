@@ -43,6 +43,7 @@ void DevQueue::start() { context_->add_poll_source(this); }
 void DevQueue::leave() {
   if (leaving_) return;
   leaving_ = true;
+  session_.ending.store(true, std::memory_order_relaxed);
   context_->spawn("fuse queue leaves", [this] {
     assert_in_coroutine();
     co_leave();

@@ -217,6 +217,7 @@ const std::string& FuseExport::clone_failure() const { return parts_->clone_fail
 
 absl::Status FuseExport::co_stop(Nanoseconds grace) {
   Parts& parts = *parts_;
+  parts.session.ending.store(true, std::memory_order_relaxed);
   const absl::Status unmounted = parts.co_unmount_within(grace);
   parts.co_leave_queues();
   parts.session.ended.co_wait();

@@ -30,7 +30,7 @@ void co_serve_file(Session& session, const ServedFile& file, RequestSlot& slot) 
     case FUSE_FALLOCATE:
       return co_fallocate(session, file, slot);
     case FUSE_LSEEK:
-      return co_lseek(file, slot);
+      return co_lseek(session, file, slot);
     default:  // FLUSH and RELEASE: there is nothing behind a file handle
       return reply_ok(slot);
   }

@@ -62,6 +62,8 @@ class Session {
   // The main backend's size in bytes when somebody last asked, for answers that must not wait for a
   // drain.
   std::atomic<uint64_t> last_size{0};
+  // Requests that can be cut short shall be.
+  std::atomic<bool> ending{false};
   CoEvent ended;
 
  private:

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -20,6 +21,8 @@ namespace {
 
 // A seek over a fragmented image gives others a turn after so many extents.
 constexpr unsigned kExtentsPerTurn = 64;
+// An image can have more extents than anybody wants to wait for.
+constexpr Nanoseconds kSeekLimit = std::chrono::seconds(1);
 
 // The flags for a mode of fallocate(2), or EOPNOTSUPP. Allocating (mode 0) is not among them: no
 // layer below can promise that a later write finds space.
@@ -38,9 +41,11 @@ int zeroing_flags(uint32_t mode, RequestFlags* flags) {
 }
 
 // The first offset of `range` that is data (or, if not `wants_data`, a hole), in bytes of the
-// backend; the range's end if there is none.
-absl::StatusOr<uint64_t> co_find(const BackendRequest& request, ByteRange range,
-                                 bool wants_data) IO_CODE {
+// backend; the range's end if there is none. Gives up before that if it must, and answers as if all
+// the rest were data.
+absl::StatusOr<uint64_t> co_find(const Session& session, const BackendRequest& request,
+                                 ByteRange range, bool wants_data) IO_CODE {
+  const Nanoseconds limit = AioContext::current()->now() + kSeekLimit;
   uint64_t offset = range.offset;
   unsigned extents = 0;
   while (offset < range.end()) {
@@ -51,6 +56,9 @@ absl::StatusOr<uint64_t> co_find(const BackendRequest& request, ByteRange range,
     if (status->length == 0) return errno_status(EIO, "an extent without length while seeking");
     offset += std::min(status->length, range.end() - offset);
     if (++extents % kExtentsPerTurn == 0) co_pause();
+    if (session.ending.load(std::memory_order_relaxed) || AioContext::current()->now() >= limit) {
+      return wants_data ? offset : range.end();
+    }
   }
   return range.end();
 }
@@ -77,7 +85,7 @@ void co_fallocate(Session& session, const ServedFile& file, RequestSlot& slot) {
   reply_error(slot, status_errno(status));
 }
 
-void co_lseek(const ServedFile& file, RequestSlot& slot) {
+void co_lseek(const Session& session, const ServedFile& file, RequestSlot& slot) {
   const uint64_t offset = slot.request.offset;
   const bool wants_data = slot.request.mode == SEEK_DATA;
   if (!wants_data && slot.request.mode != SEEK_HOLE) return reply_error(slot, EINVAL);
@@ -86,7 +94,7 @@ void co_lseek(const ServedFile& file, RequestSlot& slot) {
   const ServedWindow window(file, request.size());
   if (offset >= window.size()) return reply_error(slot, ENXIO);
   const ByteRange rest = window.clip({offset, window.size() - offset});
-  const absl::StatusOr<uint64_t> found = co_find(request, rest, wants_data);
+  const absl::StatusOr<uint64_t> found = co_find(session, request, rest, wants_data);
   if (!found.ok()) return reply_error(slot, status_errno(found.status()));
   // The end of the file is a hole, and not data.
   if (wants_data && *found == rest.end()) return reply_error(slot, ENXIO);

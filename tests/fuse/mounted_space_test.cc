@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <linux/falloc.h>
 
+#include <atomic>
 #include <cstring>
+#include <thread>
 
 #include "tests/fuse/mounted_test.h"
 
@@ -48,6 +50,70 @@ TEST_F(MountedSpace, TheEndOfDataIsAHole) {
   start();
   const UniqueFd fd = open_file(O_RDONLY);
   EXPECT_EQ(lseek(fd.get(), 0, SEEK_HOLE), static_cast<off_t>(kSize));
+}
+
+// An image whose extents are so many that no seek can look at all of them.
+class EndlessExtents : public MountedTest {
+ protected:
+  static constexpr uint64_t kHugeSize = uint64_t{1} << 60;
+  static constexpr uint64_t kExtent = 512;
+
+  // All of this kind.
+  void use_extents(MappingKind kind) {
+    auto driver = std::make_unique<MappedTestDriver>();
+    driver->mapper = [this, kind](ByteRange range, MapIntent) -> absl::StatusOr<Mapping> {
+      assert_in_coroutine();
+      looked_.set();
+      if (!go_on_.is_set()) go_on_.co_wait();
+      return Mapping{.kind = kind, .range = {range.offset, std::min(range.length, kExtent)}};
+    };
+    extents_ = driver.get();
+    node_ = &graph_.add_node("endless", std::move(driver), kHugeSize);
+    backend_ = &graph_.add_backend(*node_);
+    file_.writable = false;
+  }
+
+  MappedTestDriver* extents_ = nullptr;
+  CoEvent looked_;
+  CoEvent go_on_;
+};
+
+TEST_F(EndlessExtents, ASeekForDataAnswersBeforeItHasFoundAny) {
+  use_extents(MappingKind::kZero);
+  go_on_.set();
+  start();
+  const UniqueFd fd = open_file(O_RDONLY);
+  const off_t first = lseek(fd.get(), 0, SEEK_DATA);
+  EXPECT_GT(first, 0) << "or a program that goes on from there would stay where it is";
+  EXPECT_EQ(first % kExtent, 0);
+  EXPECT_LT(first, static_cast<off_t>(kHugeSize));
+  EXPECT_EQ(lseek(fd.get(), first, SEEK_HOLE), first);
+}
+
+TEST_F(EndlessExtents, ASeekForAHoleThatIsNotFoundInTimeAnswersTheEnd) {
+  use_extents(MappingKind::kSpecial);
+  go_on_.set();
+  start();
+  const UniqueFd fd = open_file(O_RDONLY);
+  EXPECT_EQ(lseek(fd.get(), 0, SEEK_HOLE), static_cast<off_t>(kHugeSize));
+}
+
+TEST_F(EndlessExtents, TheEndOfTheSessionCutsASeekShort) {
+  use_extents(MappingKind::kZero);
+  start();
+  const UniqueFd fd = open_file(O_RDONLY);
+  std::thread seeker([&] { EXPECT_GT(lseek(fd.get(), 0, SEEK_DATA), 0) << strerror(errno); });
+  on_control([this] {
+    assert_in_coroutine();
+    looked_.co_wait();
+  });
+  std::thread stopper([&] { EXPECT_TRUE(stop(Nanoseconds{0}).ok()); });
+  struct stat attributes;
+  while (stat(path().c_str(), &attributes) == 0) std::this_thread::yield();  // until it is detached
+  go_on_.set();
+  seeker.join();
+  stopper.join();
+  EXPECT_LT(extents_->maps, 3u);
 }
 
 TEST_F(MountedSpace, PunchedAndZeroedRangesReadAsZeroes) {
