@@ -23,6 +23,17 @@ absl::Status add_directory(const std::string& option, const std::string& path,
   return absl::OkStatus();
 }
 
+// Both names may hold an "=".
+size_t place_of_split(const std::string& text) {
+  for (size_t at = text.rfind('='); at != std::string::npos && at > 0;
+       at = text.rfind('=', at - 1)) {
+    std::error_code error;
+    const fs::file_status status = fs::status(text.substr(at + 1), error);
+    if (fs::exists(status) && !fs::is_directory(status)) return at;
+  }
+  return text.find('=');
+}
+
 }  // namespace
 
 void ChainArguments::add_to(CLI::App& command) {
@@ -56,7 +67,7 @@ absl::Status ChainArguments::read_into(ChainOptions& options) const {
 }
 
 absl::Status add_moved_image(const std::string& text, ChainOptions& options) {
-  const size_t equals = text.find('=');
+  const size_t equals = place_of_split(text);
   if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
     return errno_message(EINVAL, "--backing '" + text +
                                      "': takes OLD=NEW, the name in the image and the file to"

@@ -29,7 +29,8 @@ class ChainArguments {
   std::vector<std::string> allowed_directories_;
 };
 
-// One option each; "OLD=NEW" is split at its first "=".
+// One option each. "OLD=NEW" is split at the last "=" after which a file's name stands, or at the
+// first one if there is no such file.
 absl::Status add_moved_image(const std::string& text, ChainOptions& options);
 absl::Status add_search_directory(const std::string& path, ChainOptions& options);
 absl::Status add_allowed_directory(const std::string& path, ChainOptions& options);

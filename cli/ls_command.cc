@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "base/printable_text.h"
 #include "cli/commands.h"
 #include "cli/exit_status.h"
 #include "cli/output_format.h"
@@ -44,8 +45,9 @@ void print_table(const std::vector<MountState>& mounts) {
   using Row = std::array<std::string, kColumns>;
   std::vector<Row> rows = {{"IMAGE", "FORMAT", "MODE", "MOUNT POINT", "PID", "IOTHREADS"}};
   for (const MountState& mount : mounts) {
-    rows.push_back({mount.image, mount.format, mount.mode, mount.mount_point,
-                    std::to_string(mount.pid), std::to_string(mount.iothreads)});
+    rows.push_back({printable_text(mount.image), mount.format, mount.mode,
+                    printable_text(mount.mount_point), std::to_string(mount.pid),
+                    std::to_string(mount.iothreads)});
   }
   std::array<size_t, kColumns> widths = {};
   for (const Row& row : rows) {

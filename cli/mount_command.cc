@@ -161,6 +161,9 @@ void add_mount_command(CLI::App& program, int& exit_status) {
   command
       .add_option("--snapshot", plan.snapshot,
                   "Show this internal snapshot, by name or id, instead of the newest state")
+      ->check([](const std::string& name) {
+        return std::string(name.empty() ? "takes the name or the id of a snapshot" : "");
+      })
       ->type_name("NAME");
   command.add_flag("!--no-partitions", plan.partitions, "Do not look for partitions");
   command.add_option("--engine", arguments->engine, "auto, io_uring or threads")

@@ -17,8 +17,8 @@ struct Mark {
 
 constexpr Mark kMarks[] = {
     {"qcow", Mark::kHead, 0, "QFI\xfb\0\0\0\x01"sv},
-    // Versions 2 and 3 have a driver, which is asked first.
-    {"qcow2 of an unknown version", Mark::kHead, 0, "QFI\xfb"sv},
+    // Of versions to come: the driver says which it knows.
+    {"qcow2", Mark::kHead, 0, "QFI\xfb"sv},
     {"vmdk", Mark::kHead, 0, "KDMV"sv},
     {"vmdk", Mark::kHead, 0, "COWD"sv},
     {"vmdk", Mark::kHead, 0, "# Disk DescriptorFile"sv},

@@ -90,26 +90,30 @@ absl::StatusOr<std::string> co_find_format(const DriverRegistry& drivers, const 
 }
 
 absl::StatusOr<std::string> co_choose_format(const DriverRegistry& drivers, HostServices& host,
-                                             const std::string& image, const std::string& wanted,
+                                             const NamedImage& image, const std::string& wanted,
                                              bool writable) {
   if (!wanted.empty()) {
     if (const absl::Status status = check_format(drivers, wanted); !status.ok()) return status;
     return wanted;
   }
   // O_NONBLOCK: a pipe under the image's name must not hang the open.
-  const absl::StatusOr<UniqueFd> fd = host.co_open(image, O_RDONLY | O_NONBLOCK);
+  const int flags = O_RDONLY | O_NONBLOCK;
+  const absl::StatusOr<UniqueFd> fd = image.resolved_path.empty()
+                                          ? host.co_open(image.name, flags)
+                                          : host.co_open_resolved(image.resolved_path, flags);
   if (!fd.ok()) return fd.status();
+  const std::string shown = "'" + printable_text(image.name) + "'";
   const absl::StatusOr<std::string> found = co_find_format(drivers, *fd);
-  if (!found.ok()) return annotate(found.status(), "'" + image + "'");
+  if (!found.ok()) return annotate(found.status(), shown);
   if (!found->empty()) {
     if (check_format(drivers, *found).ok()) return found;
-    return errno_message(EINVAL, "'" + image + "' is a " + *found + " image, and format " + *found +
+    return errno_message(EINVAL, shown + " is a " + *found + " image, and format " + *found +
                                      " is not supported yet; convert it with 'qemu-img convert -O"
                                      " raw', or say -f raw to get the file's own bytes");
   }
   if (writable) {
-    return errno_message(EINVAL, "'" + image +
-                                     "' has no known format's header, and a writable mount never"
+    return errno_message(EINVAL, shown +
+                                     " has no known format's header, and a writable mount never"
                                      " guesses: say -f raw if it is a raw image");
   }
   return "raw";

@@ -19,9 +19,16 @@
 
 namespace penstock {
 
+// The image that a user named.
+struct NamedImage {
+  const std::string& name;
+  // Opened in place of the name, without following links; empty: the name is opened.
+  const std::string& resolved_path;
+};
+
 // `wanted` is the name that the user gave, or empty. Answers the driver's name.
 absl::StatusOr<std::string> co_choose_format(const DriverRegistry& drivers, HostServices& host,
-                                             const std::string& image, const std::string& wanted,
+                                             const NamedImage& image, const std::string& wanted,
                                              bool writable) COROUTINE_CODE;
 
 // The name of the format whose mark the open file carries, supported or not; empty if none.

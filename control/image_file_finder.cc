@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/image_file_finder.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <memory>
@@ -12,7 +14,9 @@
 
 #include "base/printable_text.h"
 #include "base/status.h"
+#include "base/unique_fd.h"
 #include "block/io/mapped_io.h"
+#include "control/open_without_links.h"
 
 namespace penstock {
 namespace {
@@ -41,7 +45,7 @@ std::string directory_of(const std::string& path) {
 }
 
 bool is_below(const std::string& path, const std::string& directory) {
-  if (directory == "/") return true;
+  if (directory == "/") return path != "/";
   return path.size() > directory.size() && path.compare(0, directory.size(), directory) == 0 &&
          path[directory.size()] == '/';
 }
@@ -50,6 +54,11 @@ absl::StatusOr<std::string> real_path_of(const std::string& path) {
   const std::unique_ptr<char, decltype(&::free)> real(::realpath(path.c_str(), nullptr), &::free);
   if (real == nullptr) return errno_status(errno, "cannot find '" + printable_text(path) + "'");
   return std::string(real.get());
+}
+
+// As is_below, but nobody who keeps an image in "/" means the whole machine by that.
+bool is_in_tree(const std::string& path, const std::string& directory) {
+  return directory == "/" ? directory_of(path) == "/" : is_below(path, directory);
 }
 
 fs::path plain_place(const std::string& path) {
@@ -94,17 +103,64 @@ std::string combined_path(const std::string& referrer, const std::string& name) 
 }
 
 ImageFileFinder::ImageFileFinder(std::string image, ChainOptions options)
-    : image_(std::move(image)), options_(std::move(options)) {}
+    : image_(std::move(image)),
+      options_(std::move(options)),
+      matched_(options_.moved.size(), false) {}
+
+absl::StatusOr<std::string> ImageFileFinder::resolve_image() {
+  const UniqueFd named(::open(image_.c_str(), O_PATH | O_CLOEXEC));
+  struct stat about;
+  if (!named.valid() || ::fstat(named.get(), &about) != 0) {
+    return errno_status(errno, "cannot open " + in_quotes(image_));
+  }
+  std::string real_path = place_of(about);
+  chain_.insert({about.st_dev, about.st_ino});
+  // What else is in /dev belongs to no image.
+  if (!real_path.empty() && S_ISREG(about.st_mode)) own_tree_ = directory_of(real_path);
+  image_is_resolved_ = true;
+  return real_path;
+}
+
+// The path without links under which the image can be opened; empty if there is none: it is in
+// another mount namespace, or has been removed.
+std::string ImageFileFinder::place_of(struct stat& about) const {
+  // It may be replaced meanwhile by a newer one, which is nothing unusual.
+  constexpr int kTries = 3;
+  for (int i = 0; i < kTries; ++i) {
+    absl::StatusOr<std::string> real = real_path_of(image_);
+    if (!real.ok()) continue;
+    const absl::StatusOr<UniqueFd> found = open_without_links(*real, O_PATH);
+    struct stat there;
+    if (!found.ok() || ::fstat(found->get(), &there) != 0) continue;
+    if (there.st_dev == about.st_dev && there.st_ino == about.st_ino) return std::move(*real);
+    struct stat newer;
+    if (::stat(image_.c_str(), &newer) == 0) about = newer;
+  }
+  return {};
+}
 
 absl::StatusOr<FoundImageFile> ImageFileFinder::find(const ImageReference& reference,
                                                      const std::string& name) {
+  absl::StatusOr<FoundImageFile> found = find_and_judge(reference, name);
+  if (found.ok()) return found;
+  const std::vector<std::string> unmatched = unmatched_names();
+  if (unmatched.empty()) return found;
+  return errno_message(status_errno(found.status()),
+                       status_text(found.status()) + "; so far no image names " +
+                           in_quotes(unmatched.front()) + ", which --backing says");
+}
+
+absl::StatusOr<FoundImageFile> ImageFileFinder::find_and_judge(const ImageReference& reference,
+                                                               const std::string& name) {
   if (const absl::Status status = start(); !status.ok()) return status;
   FoundImageFile found;
   found.shown_path = combined_path(reference.referrer, name);
-  bool named_by_user = false;
-  if (const auto moved = moved_to(reference, name, found.shown_path)) {
-    found.shown_path = *moved;
-    named_by_user = true;
+  const std::optional<size_t> moved = moved_to(name, found.shown_path);
+  if (moved) {
+    found.shown_path = options_.moved[*moved].new_path;
+    matched_[*moved] = true;
+  } else if (name.find('\0') != std::string::npos) {
+    return errno_message(EINVAL, describe(reference) + ", and a zero byte is in no file's name");
   } else if (const std::string_view protocol = protocol_of(without_file_prefix(name));
              !protocol.empty()) {
     return refuse_protocol(reference, protocol);
@@ -112,49 +168,59 @@ absl::StatusOr<FoundImageFile> ImageFileFinder::find(const ImageReference& refer
     return errno_message(EINVAL, describe(reference) + ", which is no file name");
   }
   absl::StatusOr<std::string> real = real_path_of(found.shown_path);
-  if (!real.ok() && !named_by_user) {
+  if (!real.ok() && !moved) {
     if (const auto searched = search(name)) {
       found.shown_path = *searched;
-      named_by_user = true;
       real = real_path_of(*searched);
     }
   }
   if (!real.ok()) return say_missing(reference, name, real.status());
-  if (auto status = judge(reference, *real, named_by_user); !status.ok()) return status;
+  if (auto status = judge(reference, *real, moved.has_value()); !status.ok()) return status;
   found.real_path = std::move(*real);
   return found;
 }
 
-// What the image itself is, looked at when it is first asked for: it is open by then.
 absl::Status ImageFileFinder::start() {
   if (started_) return absl::OkStatus();
-  const absl::StatusOr<std::string> real = real_path_of(image_);
-  if (!real.ok()) return real.status();
-  struct stat about;
-  if (::stat(real->c_str(), &about) != 0)
-    return errno_status(errno, "looking at " + in_quotes(image_));
-  // What else is in /dev belongs to no image.
-  if (S_ISREG(about.st_mode)) own_tree_ = directory_of(*real);
-  chain_.insert({about.st_dev, about.st_ino});
+  if (!image_is_resolved_) {
+    const absl::StatusOr<std::string> resolved = resolve_image();
+    if (!resolved.ok()) return resolved.status();
+  }
   for (const std::string& directory : options_.allowed_directories) {
     absl::StatusOr<std::string> tree = real_path_of(directory);
     if (!tree.ok()) return annotate(tree.status(), "--allow-path");
-    trees_.push_back(std::move(*tree));
+    allowed_trees_.push_back(std::move(*tree));
+  }
+  for (const std::string& directory : options_.search_directories) {
+    absl::StatusOr<std::string> tree = real_path_of(directory);
+    if (!tree.ok()) return annotate(tree.status(), "--search-path");
+    other_trees_.push_back(std::move(*tree));
   }
   started_ = true;
   return absl::OkStatus();
 }
 
-std::optional<std::string> ImageFileFinder::moved_to(const ImageReference& reference,
-                                                     const std::string& name,
-                                                     const std::string& path) const {
+bool ImageFileFinder::is_moved(const ImageReference& reference) const {
+  return moved_to(reference.name, combined_path(reference.referrer, reference.name)).has_value();
+}
+
+std::vector<std::string> ImageFileFinder::unmatched_names() const {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < matched_.size(); ++i) {
+    if (!matched_[i]) names.push_back(options_.moved[i].old_name);
+  }
+  return names;
+}
+
+std::optional<size_t> ImageFileFinder::moved_to(const std::string& name,
+                                                const std::string& path) const {
   const fs::path place = plain_place(path);
   const absl::StatusOr<std::string> real = real_path_of(path);
-  for (const ChainOptions::MovedImage& moved : options_.moved) {
-    const std::string& old = moved.old_name;
-    if (old == reference.name || old == name || old == last_part(name) ||
-        plain_place(old) == place || (real.ok() && old == *real)) {
-      return moved.new_path;
+  for (size_t i = 0; i < options_.moved.size(); ++i) {
+    const std::string& old = options_.moved[i].old_name;
+    if (old == name || old == last_part(name) || plain_place(old) == place ||
+        (real.ok() && old == *real)) {
+      return i;
     }
   }
   return std::nullopt;
@@ -168,17 +234,23 @@ std::optional<std::string> ImageFileFinder::search(const std::string& name) cons
   return std::nullopt;
 }
 
-bool ImageFileFinder::is_allowed_tree(const std::string& real_path) const {
-  for (const std::string& tree : trees_) {
-    if (is_below(real_path, tree)) return true;
-  }
-  return false;
+// Block devices too may be opened there.
+bool ImageFileFinder::is_allowed(const std::string& real_path) const {
+  return std::any_of(allowed_trees_.begin(), allowed_trees_.end(),
+                     [&](const std::string& tree) { return is_below(real_path, tree); });
+}
+
+// Regular files may be opened there.
+bool ImageFileFinder::is_among_images(const std::string& real_path) const {
+  if (!own_tree_.empty() && is_in_tree(real_path, own_tree_)) return true;
+  return std::any_of(other_trees_.begin(), other_trees_.end(),
+                     [&](const std::string& tree) { return is_in_tree(real_path, tree); });
 }
 
 absl::Status ImageFileFinder::judge(const ImageReference& reference, const std::string& real_path,
                                     bool named_by_user) {
-  const bool trusted = named_by_user || is_allowed_tree(real_path);
-  if (!trusted && (own_tree_.empty() || !is_below(real_path, own_tree_))) {
+  const bool trusted = named_by_user || is_allowed(real_path);
+  if (!trusted && !is_among_images(real_path)) {
     return errno_message(
         EPERM,
         describe(reference) + ", which is " + in_quotes(real_path) + ", outside of " +
@@ -209,6 +281,8 @@ absl::Status ImageFileFinder::judge(const ImageReference& reference, const std::
                                     ", which is in the chain already: the chain is a loop; name"
                                     " the right file by --backing OLD=NEW");
   }
+  // What a moved image names has moved with it.
+  if (named_by_user && S_ISREG(about.st_mode)) other_trees_.push_back(directory_of(real_path));
   return absl::OkStatus();
 }
 

@@ -113,22 +113,23 @@ class ImageMapper {
  public:
   ImageMapper(const OpenedImage& image, MapRange range) : backend_(image.backend) {
     assert_control_thread();
-    const uint64_t size = image.node.size();
-    start_ = std::min(range.start, size);
-    end_ = start_ + std::min(range.max_length, size - start_);
+    size_ = image.node.size();
+    start_ = std::min(range.start, size_);
+    end_ = start_ + std::min(range.max_length, size_ - start_);
     layers_ = describe_layers(image.node);
   }
 
   absl::Status co_run(const Take& take) COROUTINE_CODE {
     if (may_be_sparse()) {
-      const absl::Status counted =
-          co_walk([this](const MapExtent& extent) { layers_[extent.depth].count(extent); });
+      // Over the whole disk: what an extent is does not depend on which others are asked for.
+      const absl::Status counted = co_walk(
+          0, size_, [this](const MapExtent& extent) { layers_[extent.depth].count(extent); });
       if (!counted.ok()) return counted;
       for (Layer& layer : layers_) {
         layer.is_sparse = layer.used_clusters() >= layer.most_written_clusters();
       }
     }
-    return co_walk(take);
+    return co_walk(start_, end_, take);
   }
 
  private:
@@ -139,11 +140,11 @@ class ImageMapper {
     });
   }
 
-  absl::Status co_walk(const Take& take) COROUTINE_CODE {
+  absl::Status co_walk(uint64_t start, uint64_t end, const Take& take) COROUTINE_CODE {
     MapExtent current;
-    uint64_t at = start_;
-    while (at < end_) {
-      const absl::StatusOr<MapExtent> next = co_look(at);
+    uint64_t at = start;
+    while (at < end) {
+      const absl::StatusOr<MapExtent> next = co_look({at, end - at});
       if (!next.ok()) return next.status();
       at += next->length;
       if (current.length > 0 && continues(current, *next)) {
@@ -157,13 +158,13 @@ class ImageMapper {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<MapExtent> co_look(uint64_t at) COROUTINE_CODE {
-    BackendRequest request(backend_, "map", at, end_ - at);
+  absl::StatusOr<MapExtent> co_look(ByteRange range) COROUTINE_CODE {
+    BackendRequest request(backend_, "map", range.offset, range.length);
     if (!request.status().ok()) return request.status();
-    const absl::StatusOr<BlockStatus> status = co_block_status(request.root(), {at, end_ - at});
+    const absl::StatusOr<BlockStatus> status = co_block_status(request.root(), range);
     if (!status.ok()) return status.status();
     MapExtent extent;
-    extent.start = at;
+    extent.start = range.offset;
     extent.length = status->length;
     extent.depth = std::min<unsigned>(status->depth, static_cast<unsigned>(layers_.size()) - 1);
     extent.present = status->present;
@@ -183,6 +184,7 @@ class ImageMapper {
   }
 
   Backend& backend_;
+  uint64_t size_ = 0;
   uint64_t start_ = 0;
   uint64_t end_ = 0;
   std::vector<Layer> layers_;

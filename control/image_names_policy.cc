@@ -6,8 +6,10 @@
 #include <memory>
 #include <utility>
 
+#include "base/printable_text.h"
 #include "base/status.h"
 #include "control/format_probe.h"
+#include "control/log.h"
 #include "iothreads/thread_pool.h"
 
 namespace penstock {
@@ -37,24 +39,41 @@ NodeOptions ImageNamesPolicy::inherited(const ImageReference& reference,
   return options;
 }
 
+absl::StatusOr<std::string> ImageNamesPolicy::co_resolve_image() {
+  return ThreadPool::shared().co_run([&] { return finder_.resolve_image(); });
+}
+
+void ImageNamesPolicy::warn_of_unmatched_names() const {
+  for (const std::string& name : finder_.unmatched_names()) {
+    log_line(LogLevel::kWarning,
+             "no image names '" + printable_text(name) + "', which --backing says: it is not used");
+  }
+}
+
 absl::StatusOr<ChildOptions> ImageNamesPolicy::co_resolve(const ImageReference& reference,
                                                           const NodeOptions& parent) {
-  const NodeOptions base = inherited(reference, parent);
-  absl::StatusOr<NodeOptions> options = absl::UnknownError("");
-  if (is_json_image_name(reference.name)) {
-    const absl::StatusOr<JsonImageName> name = parse_json_image_name(reference.name);
-    if (!name.ok()) return annotate(name.status(), describe(reference));
-    options = co_json(reference, *name, base, /*is_inner=*/false);
-  } else {
-    options = co_file(reference, reference.name, base);
-    if (options.ok() && reference.purpose == ImageReference::Purpose::kBacking) {
-      options = co_format(reference, reference.format, std::move(*options), base);
-    }
-  }
+  absl::StatusOr<NodeOptions> options = co_options(reference, inherited(reference, parent));
   if (!options.ok()) return options.status();
   ChildOptions child;
   child.inline_options = std::make_shared<NodeOptions>(std::move(*options));
   return child;
+}
+
+absl::StatusOr<NodeOptions> ImageNamesPolicy::co_options(const ImageReference& reference,
+                                                         const NodeOptions& base) {
+  // What the user says about a whole name goes before what the name says.
+  if (is_json_image_name(reference.name) &&
+      !ThreadPool::shared().co_run([&] { return finder_.is_moved(reference); })) {
+    const absl::StatusOr<JsonImageName> name = parse_json_image_name(reference.name);
+    if (name.ok()) return co_json(reference, *name, base, /*is_inner=*/false);
+    return errno_message(status_errno(name.status()),
+                         describe(reference) + ": " + status_text(name.status()) +
+                             "; or say which file it means by --backing OLD=FILE, with the whole"
+                             " name as OLD");
+  }
+  absl::StatusOr<NodeOptions> file = co_file(reference, reference.name, base);
+  if (!file.ok() || reference.purpose != ImageReference::Purpose::kBacking) return file;
+  return co_format(reference, reference.format, std::move(*file), base);
 }
 
 absl::StatusOr<NodeOptions> ImageNamesPolicy::co_file(const ImageReference& reference,

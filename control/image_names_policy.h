@@ -3,7 +3,7 @@
 //
 // A file in the image's own directory tree may be opened; others where the user says so
 // (ChainOptions). What may be opened is opened by its real path, so that nobody puts a link there
-// meanwhile.
+// meanwhile; so is the image itself, by what co_resolve_image() answers.
 //
 // Ownership: refers to the registry and the host, which outlive it.
 // Threads: coroutines on any context, one at a time: a chain is opened image by image.
@@ -30,12 +30,19 @@ class ImageNamesPolicy final : public ImageNames {
   ImageNamesPolicy(const DriverRegistry& drivers, HostServices& host, std::string image,
                    ChainOptions options);
 
+  // ImageFileFinder::resolve_image(): before the image is opened.
+  absl::StatusOr<std::string> co_resolve_image() COROUTINE_CODE;
+  // After the image is open: logs what the user said about names that no image has.
+  void warn_of_unmatched_names() const;
+
   absl::StatusOr<ChildOptions> co_resolve(const ImageReference& reference,
                                           const NodeOptions& parent) override COROUTINE_CODE;
 
  private:
   // Options that a child takes over from the node that names it.
   static NodeOptions inherited(const ImageReference& reference, const NodeOptions& parent);
+  absl::StatusOr<NodeOptions> co_options(const ImageReference& reference,
+                                         const NodeOptions& base) COROUTINE_CODE;
   absl::StatusOr<NodeOptions> co_file(const ImageReference& reference, const std::string& name,
                                       const NodeOptions& base) COROUTINE_CODE;
   absl::StatusOr<NodeOptions> co_format(const ImageReference& reference, const std::string& said,

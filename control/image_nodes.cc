@@ -28,7 +28,9 @@ NodeOptions stack(NodeOptions options, NodeOptions below) {
 
 }  // namespace
 
-absl::StatusOr<NodeOptions> image_node_options(const MountPlan& plan, const std::string& format) {
+absl::StatusOr<NodeOptions> image_node_options(const MountPlan& plan,
+                                               const std::string& resolved_path,
+                                               const std::string& format) {
   if (format != "raw" && (plan.raw_offset || plan.raw_size)) {
     return errno_message(EINVAL, "offset= and size= are for raw images; this one is " + format);
   }
@@ -37,6 +39,7 @@ absl::StatusOr<NodeOptions> image_node_options(const MountPlan& plan, const std:
   }
   NodeOptions file = options_of(plan, "file");
   file.driver_options["filename"] = plan.image;
+  file.resolved_path = resolved_path;
 
   NodeOptions top = options_of(plan, format);
   if (plan.raw_offset) top.driver_options["offset"] = *plan.raw_offset;

@@ -21,8 +21,11 @@ namespace penstock {
 // The name of the topmost node.
 inline constexpr char kImageNodeName[] = "disk";
 
-// `format` is the name of the format's driver, as chosen.
-absl::StatusOr<NodeOptions> image_node_options(const MountPlan& plan, const std::string& format);
+// `resolved_path` is the image's, as ImageNamesPolicy::co_resolve_image() answers it; `format` is
+// the name of the format's driver, as chosen.
+absl::StatusOr<NodeOptions> image_node_options(const MountPlan& plan,
+                                               const std::string& resolved_path,
+                                               const std::string& format);
 
 // The format's node under the filters on top of it.
 const Node& below_filters(const Node& top) GLOBAL_STATE_CODE;

@@ -9,6 +9,24 @@
 namespace penstock {
 namespace {
 
+constexpr size_t kMaxListed = 1024;
+
+// Leaves out what is too much of the list `key` of `object`.
+void cut_list(nlohmann::ordered_json& object, const std::string& key) {
+  const auto list = object.find(key);
+  if (list == object.end() || list->size() <= kMaxListed) return;
+  const size_t left_out = list->size() - kMaxListed;
+  list->erase(list->begin() + kMaxListed, list->end());
+  object[key + "-left-out"] = left_out;
+}
+
+// The same without what is not listed anyway: its JSON would be made for nothing.
+ImageInfo with_listed_snapshots(const ImageInfo& info) {
+  ImageInfo listed = info;
+  if (listed.snapshots.size() > kMaxListed) listed.snapshots.resize(kMaxListed);
+  return listed;
+}
+
 void add_text(nlohmann::ordered_json& object, const char* key, const std::string& text) {
   if (!text.empty()) object[key] = text;
 }
@@ -22,7 +40,13 @@ void add_content(nlohmann::ordered_json& object, const ContentFacts& content) {
 }  // namespace
 
 std::string info_file_text(const ImageInfo& info, const PartitionTable& table) {
-  nlohmann::ordered_json facts = image_info_json(info);
+  nlohmann::ordered_json facts = image_info_json(with_listed_snapshots(info));
+  if (info.snapshots.size() > kMaxListed) {
+    facts["snapshots-left-out"] = info.snapshots.size() - kMaxListed;
+  }
+  if (facts.contains("format-specific") && facts["format-specific"].contains("data")) {
+    cut_list(facts["format-specific"]["data"], "bitmaps");
+  }
   if (!table.type.empty()) {
     facts["partition-table"] = table.type;
     facts["sector-size"] = table.sector_size;

@@ -19,8 +19,8 @@ constexpr int kMaxDepth = 8;
 
 absl::Status refuse(const std::string& why) {
   return errno_message(EINVAL, "a json: name " + why +
-                                   "; known are driver, file, filename, backing, and offset and"
-                                   " size of raw");
+                                   "; known are driver, file, filename, locking, backing, and"
+                                   " offset and size of raw");
 }
 
 absl::Status refuse_key(const std::string& key, const std::string& why) {
@@ -66,6 +66,10 @@ absl::Status read_key(const Json& image, const std::string& key, int depth, Json
   if (key == "driver" || key == "filename") {
     if (!value.is_string()) return refuse_key(key, ", which is no text");
     (key == "driver" ? name.driver : name.filename) = value.get<std::string>();
+  } else if (key == "locking") {
+    if (value != "on" && value != "off" && value != "auto") {
+      return refuse_key(key, ", which takes on, off or auto");
+    }
   } else if (key == "offset" || key == "size") {
     const absl::StatusOr<uint64_t> bytes = read_bytes(image, key);
     if (!bytes.ok()) return refuse_key(key, ", which is no number of bytes");
@@ -82,16 +86,17 @@ absl::Status read_key(const Json& image, const std::string& key, int depth, Json
   return absl::OkStatus();
 }
 
-absl::Status check_shape(const JsonImageName& name) {
+absl::Status check_shape(const JsonImageName& name, bool has_locking) {
   const bool is_file = name.driver == "file" || (name.driver.empty() && name.file == nullptr);
   if (is_file) {
     if (name.filename.empty()) return refuse_key("filename", " missing");
     if (name.file != nullptr || name.backing != nullptr || name.no_backing || name.offset ||
         name.size) {
-      return refuse("for a plain file takes nothing but its filename");
+      return refuse("for a plain file takes nothing but its filename and locking");
     }
     return absl::OkStatus();
   }
+  if (has_locking) return refuse_key("locking", ", which belongs to the driver file");
   if (!name.filename.empty()) {
     return refuse_key(
         "filename", ", which belongs to the driver file and not to " + printable_text(name.driver));
@@ -111,7 +116,10 @@ absl::StatusOr<JsonImageName> read_image(const Json& flat, int depth) {
   for (const auto& [key, value] : image->items()) {
     if (const auto status = read_key(*image, key, depth, name); !status.ok()) return status;
   }
-  if (const absl::Status status = check_shape(name); !status.ok()) return status;
+  // Which of the two it is, the file itself tells.
+  if (name.driver == "host_device") name.driver = "file";
+  const absl::Status status = check_shape(name, image->contains("locking"));
+  if (!status.ok()) return status;
   return name;
 }
 

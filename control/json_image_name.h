@@ -5,8 +5,9 @@
 //   {"driver": FORMAT, "file": {"driver": "file", "filename": NAME}}
 //   {"driver": "file", "filename": NAME}
 //
-// and the same with "file.driver" and "file.filename" as flat keys; "offset" and "size" of raw;
-// "backing" in the same shapes, or null.
+// and the same with "file.driver" and "file.filename" as flat keys; "host_device" for "file";
+// "locking" of a file, which is ignored; "offset" and "size" of raw; "backing" in the same shapes,
+// or null.
 //
 // Ownership: values.
 // Threads: pure.
@@ -25,7 +26,7 @@
 namespace penstock {
 
 struct JsonImageName {
-  std::string driver;    // empty: not said
+  std::string driver;    // empty: not said; "file" for a device too
   std::string filename;  // of a file itself
   std::unique_ptr<JsonImageName> file;
   std::optional<uint64_t> offset;  // bytes

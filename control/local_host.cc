@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "base/printable_text.h"
 #include "base/status.h"
 #include "control/open_without_links.h"
 #include "control/system_mount.h"
@@ -17,7 +18,7 @@ namespace {
 
 absl::StatusOr<UniqueFd> open_file(const std::string& path, int flags) {
   UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC));
-  if (!fd.valid()) return errno_status(errno, "cannot open '" + path + "'");
+  if (!fd.valid()) return errno_status(errno, "cannot open '" + printable_text(path) + "'");
   return fd;
 }
 

@@ -6,6 +6,8 @@
 
 #include <atomic>
 
+#include "base/printable_text.h"
+
 // The journal shall not carry file names and line numbers of the source.
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
@@ -31,7 +33,8 @@ int priority_of(LogLevel level) {
 
 }  // namespace
 
-void log_line(LogLevel level, const std::string& text) {
+void log_line(LogLevel level, const std::string& message) {
+  const std::string text = printable_text(message);
   switch (destination.load(std::memory_order_relaxed)) {
     case Destination::kStderr: {
       const std::string line = "penstock: " + text + "\n";

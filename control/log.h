@@ -7,7 +7,7 @@
 // Ownership: the destination is the process's.
 // Threads: any; a line is never torn.
 // Errors: a line that cannot be delivered is lost.
-// Invariants: one call is one line.
+// Invariants: one call is one line: control characters are shown as "\xNN".
 #pragma once
 
 #include <string>
@@ -16,7 +16,7 @@ namespace penstock {
 
 enum class LogLevel { kInfo, kWarning, kError };
 
-void log_line(LogLevel level, const std::string& text);
+void log_line(LogLevel level, const std::string& message);
 
 // From now on lines go to the journal or to syslog.
 void log_to_system();

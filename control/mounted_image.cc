@@ -13,6 +13,7 @@
 #include "control/image_info.h"
 #include "control/image_nodes.h"
 #include "control/info_file.h"
+#include "control/node_warnings.h"
 #include "control/view_entries.h"
 #include "fuse/mount_point.h"
 #include "iothreads/control_thread.h"
@@ -57,19 +58,23 @@ absl::Status MountedImage::co_start(std::vector<std::shared_ptr<AioContext>> que
 }
 
 absl::Status MountedImage::co_open_image() {
-  absl::StatusOr<std::string> format =
-      co_choose_format(graph_.drivers(), graph_.host(), plan_.image, plan_.format, plan_.writable);
+  const absl::StatusOr<std::string> real_path = names_.co_resolve_image();
+  if (!real_path.ok()) return real_path.status();
+  absl::StatusOr<std::string> format = co_choose_format(
+      graph_.drivers(), graph_.host(), {plan_.image, *real_path}, plan_.format, plan_.writable);
   if (!format.ok()) return format.status();
   format_ = std::move(*format);
-  const absl::StatusOr<NodeOptions> options = image_node_options(plan_, format_);
+  const absl::StatusOr<NodeOptions> options = image_node_options(plan_, *real_path, format_);
   if (!options.ok()) return options.status();
   const absl::StatusOr<Node*> node = graph_.co_open(*options);
   if (!node.ok()) return node.status();
   node_is_open_ = true;
+  names_.warn_of_unmatched_names();
   absl::StatusOr<std::unique_ptr<Backend>> backend =
       graph_.co_attach_backend("mount", **node, image_permissions(plan_));
   if (!backend.ok()) return backend.status();
   backend_ = std::move(*backend);
+  log_node_warnings(**node);
   return absl::OkStatus();
 }
 
@@ -105,7 +110,8 @@ void MountedImage::make_tree(bool covers_file) {
 
 // What takes a look at the disk's content, through the mount.
 void MountedImage::co_complete_tree() {
-  const PartitionTable table = views_->co_find_partitions(*backend_, "'" + plan_.image + "'");
+  const PartitionTable table =
+      views_->co_find_partitions(*backend_, "'" + plan_.image + "'").value_or(PartitionTable{});
   const uint64_t root = tree_->root().node;
   tree_->add_text(root, "info.json",
                   info_file_text(describe_image(*backend_->root.node, plan_.image), table));
@@ -129,6 +135,8 @@ std::vector<Backend*> MountedImage::backends() const {
 }
 
 MountedImage::End MountedImage::co_stop() {
+  // A probe keeps the mount busy, and who waits for it cannot go.
+  if (views_ != nullptr) views_->stop_looking();
   absl::Status status;
   CoEvent stopped;
   control_context().spawn("stop the export", [&] {

@@ -4,7 +4,8 @@
 // Ownership: the caller owns the descriptor.
 // Threads: any; it blocks.
 // Errors: ELOOP if a part of the path is a symbolic link, else open(2)'s.
-// Invariants: no symbolic link is followed, on kernels without openat2 (before 5.6) neither.
+// Invariants: no symbolic link is followed, where openat2 is not there (before Linux 5.6) or
+//   forbidden neither.
 #pragma once
 
 #include <string>

@@ -50,18 +50,36 @@ int timeout_until(const std::optional<Clock::time_point>& end) {
   return static_cast<int>(std::clamp<int64_t>(left, 0, INT_MAX));
 }
 
-// Until the program closes its side.
-absl::Status read_all(int fd, const ProgramLimits& limits, std::string& text) {
+struct Deadline {
+  explicit Deadline(const ProgramLimits& limits) : stop_fd(limits.stop_fd) {
+    if (limits.time) end = Clock::now() + *limits.time;
+  }
+
+  // Waits for `fd` to be readable, or until `pause` is over.
+  absl::Status wait(int fd, std::optional<std::chrono::milliseconds> pause) const {
+    std::optional<Clock::time_point> wake = end;
+    if (pause) wake = std::min(end.value_or(Clock::time_point::max()), Clock::now() + *pause);
+    // poll(2) passes over descriptors that are negative.
+    pollfd ready[] = {{fd, POLLIN, 0}, {stop_fd, POLLIN, 0}};
+    if (::poll(ready, 2, timeout_until(wake)) < 0 && errno != EINTR)
+      return errno_status(errno, "poll");
+    if (ready[1].revents != 0) return errno_message(ECANCELED, "nobody wants it any more");
+    if (end && Clock::now() >= *end) return errno_message(ETIMEDOUT, "it took too long");
+    return absl::OkStatus();
+  }
+
+  const int stop_fd;
   std::optional<Clock::time_point> end;
-  if (limits.time) end = Clock::now() + *limits.time;
+};
+
+// Until the program closes its side.
+absl::Status read_all(int fd, const ProgramLimits& limits, const Deadline& deadline,
+                      std::string& text) {
   char buffer[4096];
   for (;;) {
-    pollfd ready = {fd, POLLIN, 0};
-    const int polled = ::poll(&ready, 1, timeout_until(end));
-    if (polled < 0 && errno == EINTR) continue;
-    if (polled == 0) return errno_message(ETIMEDOUT, "it took too long");
+    if (const absl::Status status = deadline.wait(fd, std::nullopt); !status.ok()) return status;
     const ssize_t count = ::read(fd, buffer, sizeof buffer);
-    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (count <= 0) break;
     if (static_cast<size_t>(count) > limits.output - text.size()) {
       return errno_message(EFBIG, "it said too much");
@@ -70,6 +88,18 @@ absl::Status read_all(int fd, const ProgramLimits& limits, std::string& text) {
   }
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return absl::OkStatus();
+}
+
+// A program may close its side and stay.
+absl::Status reap(pid_t pid, const Deadline& deadline, int& wait_status) {
+  const bool may_wait = !deadline.end && deadline.stop_fd < 0;
+  for (;;) {
+    const pid_t reaped = ::waitpid(pid, &wait_status, may_wait ? 0 : WNOHANG);
+    if (reaped == pid) return absl::OkStatus();
+    if (reaped < 0 && errno != EINTR) return errno_status(errno, "cannot wait for it");
+    if (may_wait) continue;
+    if (const absl::Status status = deadline.wait(-1, kReapInterval); !status.ok()) return status;
+  }
 }
 
 void kill_and_reap(pid_t pid) {
@@ -84,8 +114,14 @@ void kill_and_reap(pid_t pid) {
 
 absl::StatusOr<ProgramResult> run_program(const std::vector<std::string>& arguments,
                                           const ProgramLimits& limits) {
+  const Deadline deadline(limits);
+  if (const absl::Status status = deadline.wait(-1, std::chrono::milliseconds(0)); !status.ok()) {
+    return annotate(status, "did not start " + arguments[0]);
+  }
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return errno_status(errno, "pipe");
+  if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return errno_status(errno, "pipe");
+  // The program's own side is as programs expect it.
+  ::fcntl(ends[1], F_SETFL, 0);
   UniqueFd reader(ends[0]);
   UniqueFd writer(ends[1]);
 
@@ -114,13 +150,12 @@ absl::StatusOr<ProgramResult> run_program(const std::vector<std::string>& argume
   if (error != 0) return errno_status(error, "cannot run " + arguments[0]);
 
   ProgramResult result;
-  if (absl::Status read = read_all(reader.get(), limits, result.output); !read.ok()) {
-    kill_and_reap(pid);
-    return annotate(read, "ended " + arguments[0]);
-  }
   int wait_status = 0;
-  while (::waitpid(pid, &wait_status, 0) < 0) {
-    if (errno != EINTR) return errno_status(errno, "cannot wait for " + arguments[0]);
+  absl::Status status = read_all(reader.get(), limits, deadline, result.output);
+  if (status.ok()) status = reap(pid, deadline, wait_status);
+  if (!status.ok()) {
+    kill_and_reap(pid);
+    return annotate(status, "ended " + arguments[0]);
   }
   result.exit_status =
       WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);

@@ -4,8 +4,8 @@
 // Ownership: nothing outlives the call, but for a program that the kernel cannot end yet: it is
 //   killed, and left behind.
 // Threads: any thread that may block.
-// Errors: the errno of starting it; ETIMEDOUT and EFBIG past the limits, when it is killed; the
-//   program's own failure is in its exit status.
+// Errors: the errno of starting it; ETIMEDOUT and EFBIG past the limits and ECANCELED when it is
+//   stopped, each after it was killed; the program's own failure is in its exit status.
 // Invariants: the program inherits no descriptor but the standard three.
 #pragma once
 
@@ -29,6 +29,7 @@ struct ProgramResult {
 struct ProgramLimits {
   size_t output = SIZE_MAX;                       // bytes
   std::optional<std::chrono::milliseconds> time;  // none: as long as it takes
+  int stop_fd = -1;                               // readable: end it, or do not start it
 };
 
 // `arguments[0]` is looked up in PATH. Runs in the C locale, so that messages can be compared.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
@@ -13,12 +14,16 @@
 #include "control/log.h"
 #include "control/view_entries.h"
 #include "control/view_names.h"
+#include "iothreads/control_thread.h"
 
 namespace penstock {
 namespace {
 
 // Each has tables in memory and a directory of files.
 constexpr size_t kMaxOpen = 1024;
+// Between a failed look for partitions and the next one, doubled after each.
+constexpr std::chrono::seconds kRetryPause{1};
+constexpr unsigned kMostDoublings = 8;
 
 }  // namespace
 
@@ -68,17 +73,19 @@ SnapshotViews::~SnapshotViews() {
   std::abort();
 }
 
-absl::Status SnapshotViews::co_fill(ServedTree& tree, uint64_t directory) {
+absl::StatusOr<Filled> SnapshotViews::co_fill(ServedTree& tree, uint64_t directory) {
   if (directory == top_) {
     add_directories(tree);
-    return absl::OkStatus();
+    return Filled::kAll;
   }
+  if (views_.has_stopped_looking()) return errno_message(ECANCELED, "the mount is being closed");
   const size_t index = places_.at(directory);
-  const absl::Status status = co_fill_snapshot(tree, directory, index);
-  if (status.ok()) return status;
-  log_line(LogLevel::kWarning, "snapshot '" + names_.at(index) + "' of '" + plan_.image +
-                                   "' cannot be shown: " + status_text(status));
-  return status;
+  absl::StatusOr<Filled> filled = co_fill_snapshot(tree, directory, index);
+  if (!filled.ok()) {
+    log_line(LogLevel::kWarning, "snapshot '" + names_.at(index) + "' of '" + plan_.image +
+                                     "' cannot be shown: " + status_text(filled.status()));
+  }
+  return filled;
 }
 
 // An image may have many snapshots: their directories are made only if somebody looks.
@@ -90,19 +97,40 @@ void SnapshotViews::add_directories(ServedTree& tree) {
   }
 }
 
-absl::Status SnapshotViews::co_fill_snapshot(ServedTree& tree, uint64_t directory, size_t index) {
+absl::StatusOr<Filled> SnapshotViews::co_fill_snapshot(ServedTree& tree, uint64_t directory,
+                                                       size_t index) {
+  const absl::StatusOr<Partial*> shown = co_show_disk(tree, directory, index);
+  if (!shown.ok()) return shown.status();
+  Partial& partial = **shown;
+  if (control_context().now() < partial.next_try) return Filled::kForNow;
+
+  const absl::StatusOr<PartitionTable> table =
+      views_.co_find_partitions(*partial.disk.backend, "snapshot '" + names_.at(index) + "'");
+  if (!table.ok()) {
+    partial.next_try =
+        control_context().now() + kRetryPause * (1u << std::min(partial.failures, kMostDoublings));
+    ++partial.failures;
+    return Filled::kForNow;
+  }
+  add_partition_entries(tree, directory, partial.disk, *table);
+  partial_.erase(index);
+  return Filled::kAll;
+}
+
+absl::StatusOr<SnapshotViews::Partial*> SnapshotViews::co_show_disk(ServedTree& tree,
+                                                                    uint64_t directory,
+                                                                    size_t index) {
+  if (const auto known = partial_.find(index); known != partial_.end()) return &known->second;
   const absl::StatusOr<Backend*> backend = co_open(index);
   if (!backend.ok()) return backend.status();
-  const PartitionTable table =
-      views_.co_find_partitions(**backend, "snapshot '" + names_.at(index) + "'");
-  const ServedFile disk{.backend = *backend,
-                        .offset = 0,
-                        .length = std::nullopt,
-                        .writable = false,
-                        .growable = false};
-  tree.add_file(directory, "disk", disk);
-  add_partition_entries(tree, directory, disk, table);
-  return absl::OkStatus();
+  Partial& partial = partial_[index];
+  partial.disk = {.backend = *backend,
+                  .offset = 0,
+                  .length = std::nullopt,
+                  .writable = false,
+                  .growable = false};
+  tree.add_file(directory, "disk", partial.disk);
+  return &partial;
 }
 
 absl::StatusOr<Backend*> SnapshotViews::co_open(size_t index) {
@@ -122,8 +150,8 @@ absl::StatusOr<Backend*> SnapshotViews::co_open(size_t index) {
   }
   Permissions permissions;
   permissions.taken = kConsistentRead;
-  absl::StatusOr<std::unique_ptr<Backend>> backend =
-      graph_.co_attach_backend("snapshot " + names_.at(index), **node, permissions);
+  absl::StatusOr<std::unique_ptr<Backend>> backend = graph_.co_attach_backend(
+      "snapshot " + printable_text(names_.at(index), kLongestQuote), **node, permissions);
   if (!backend.ok()) {
     --open_or_opening_;
     // The first failure is the one to tell.

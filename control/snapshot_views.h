@@ -9,7 +9,8 @@
 //   destroyed.
 // Threads: the control thread.
 // Errors: those of opening, EMFILE when too many are open; logged, and told to who looked.
-// Invariants: everything below the directory is read-only.
+// Invariants: everything below the directory is read-only. Where partitions could not be looked
+//   for, the disk is shown without them, and later looks try again.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,7 @@
 #include "control/mount_plan.h"
 #include "control/served_views.h"
 #include "fuse/served_tree.h"
+#include "iothreads/poller.h"
 
 namespace penstock {
 
@@ -45,16 +47,26 @@ class SnapshotViews final : public DirectoryFiller {
   SnapshotViews& operator=(const SnapshotViews&) = delete;
   ~SnapshotViews() override;
 
-  absl::Status co_fill(ServedTree& tree, uint64_t directory) override CONTROL_COROUTINE_CODE;
+  absl::StatusOr<Filled> co_fill(ServedTree& tree,
+                                 uint64_t directory) override CONTROL_COROUTINE_CODE;
 
   std::vector<Backend*> backends() const GLOBAL_STATE_CODE;
   // Closes what is open and answers the first error. REQUIRES: the tree is served no more.
   absl::Status co_close() CONTROL_COROUTINE_CODE;
 
  private:
+  // A snapshot whose partitions are not shown yet.
+  struct Partial {
+    ServedFile disk;
+    unsigned failures = 0;
+    Nanoseconds next_try{0};  // on the control thread's clock
+  };
+
   void add_directories(ServedTree& tree) GLOBAL_STATE_CODE;
-  absl::Status co_fill_snapshot(ServedTree& tree, uint64_t directory,
-                                size_t index) CONTROL_COROUTINE_CODE;
+  absl::StatusOr<Filled> co_fill_snapshot(ServedTree& tree, uint64_t directory,
+                                          size_t index) CONTROL_COROUTINE_CODE;
+  absl::StatusOr<Partial*> co_show_disk(ServedTree& tree, uint64_t directory,
+                                        size_t index) CONTROL_COROUTINE_CODE;
   absl::StatusOr<Backend*> co_open(size_t index) CONTROL_COROUTINE_CODE;
 
   Graph& graph_;
@@ -65,6 +77,7 @@ class SnapshotViews final : public DirectoryFiller {
   const uint64_t top_;                   // node number of "snapshots"
   std::map<uint64_t, size_t> places_;    // directory's node number -> index of the snapshot
   std::map<size_t, std::string> names_;  // index -> directory's name
+  std::map<size_t, Partial> partial_;    // by index
   size_t open_or_opening_ = 0;
   std::vector<std::unique_ptr<Backend>> backends_;
 };

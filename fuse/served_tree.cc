@@ -232,9 +232,11 @@ absl::Status ServedTree::State::co_fill(ServedTree& tree, ServedEntry& directory
   filling = std::make_shared<Filling>();
   fillings[directory.node] = filling;
   directory.fill.store(ServedEntry::Fill::kUnderWay, std::memory_order_relaxed);
-  filling->status = directory.filler->co_fill(tree, directory.node);
+  const absl::StatusOr<Filled> filled = directory.filler->co_fill(tree, directory.node);
+  filling->status = filled.status();
   fillings.erase(directory.node);
-  directory.fill.store(filling->status.ok() ? ServedEntry::Fill::kDone : ServedEntry::Fill::kNotYet,
+  const bool has_all = filled.ok() && *filled == Filled::kAll;
+  directory.fill.store(has_all ? ServedEntry::Fill::kDone : ServedEntry::Fill::kNotYet,
                        std::memory_order_release);
   filling->done.set();
   return filling->status;

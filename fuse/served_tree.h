@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/thread_roles.h"
 #include "block/backend/backend.h"
 #include "iothreads/co_event.h"
@@ -29,14 +30,18 @@ namespace penstock {
 
 class ServedTree;
 
+enum class Filled : uint8_t { kAll, kForNow };
+
 // Fills a directory when somebody first looks into it, so that mounting need not.
 class DirectoryFiller {
  public:
   virtual ~DirectoryFiller() = default;
-  // Adds the entries of `directory` (its node number). Runs once for each directory; who looks into
-  // it meanwhile waits. On an error nothing may have been added; those who waited get the error's
-  // errno, and the next look tries again.
-  virtual absl::Status co_fill(ServedTree& tree, uint64_t directory) CONTROL_COROUTINE_CODE = 0;
+  // Adds the entries of `directory` (its node number). Runs once at a time for each directory; who
+  // looks into it meanwhile waits. After kAll it does not run again. After kForNow what was added
+  // is shown, and the next look runs it again, for the rest. On an error this run may have added
+  // nothing; those who waited get the error's errno, and the next look tries again.
+  virtual absl::StatusOr<Filled> co_fill(ServedTree& tree,
+                                         uint64_t directory) CONTROL_COROUTINE_CODE = 0;
 };
 
 // A window of a backend's bytes.
@@ -62,7 +67,7 @@ struct ServedEntry {
   DirectoryFiller* filler = nullptr;
 
   // kDirectory: what is listed in it, in the order of adding, guarded by the tree's lock; how many
-  // of these are directories; and whether its filler has run.
+  // of these are directories; and whether its filler has done all.
   std::vector<const ServedEntry*> entries;
   std::atomic<uint32_t> subdirectories{0};
   enum class Fill : uint8_t { kNotYet, kUnderWay, kDone };
@@ -104,7 +109,7 @@ class ServedTree {
   // The files that show bytes of `backend`.
   std::vector<const ServedEntry*> files_of(const Backend& backend) const;
 
-  // Fills the directory unless it is filled; waits for whoever does so already. The caller holds no
+  // Fills the directory unless all is there; waits for whoever does so already. The caller holds no
   // gate: it goes to the control thread and comes back.
   absl::Status co_ensure_filled(ServedEntry& directory) IO_OR_GS_CODE;
 

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import unittest
 
 import cli_case
@@ -178,6 +180,24 @@ class JsonNameTest(ChainCase):
                 self.refuse(message)
 
 
+    def test_a_name_of_any_shape_can_be_replaced(self):
+        base = self.make_base("other/base.qcow2")
+        for description in ({"driver": "nbd", "host": "localhost"},
+                            {"driver": "qcow2", "file": {"driver": "file", "filename": "x",
+                                                         "aio": "native"}}):
+            with self.subTest(description):
+                name = json_name(description)
+                self.make_top(name)
+                self.refuse("--backing OLD=FILE")
+                self.assertEqual(self.first_byte("--backing", f"{name}={base}"), 7)
+
+    def test_a_zero_byte_ends_no_name(self):
+        self.make_base("own/base.qcow2")
+        self.make_top(json_name({"driver": "qcow2", "file.driver": "file",
+                                 "file.filename": "base.qcow2\0x"}), "")
+        self.refuse("a zero byte is in no file's name")
+
+
 class MovedTest(ChainCase):
     def test_missing_layer_is_named_with_what_helps(self):
         self.make_top("base.qcow2")
@@ -211,6 +231,32 @@ class MovedTest(ChainCase):
         self.make_top("base.qcow2")
         self.refuse(self.path("none"), "--backing", "base.qcow2=" + self.path("none"))
 
+    def test_what_was_said_in_vain_is_mentioned(self):
+        base = self.make_base("own/base.qcow2")
+        self.make_top("base.qcow2")
+        result = self.succeed("map", "--backing", f"bse.qcow2={base}", self.top)
+        self.assertIn("no image names 'bse.qcow2'", result.stderr)
+        self.assertNotIn("no image", self.succeed("map", "--backing", f"base.qcow2={base}",
+                                                  self.top).stderr)
+        os.remove(base)
+        self.refuse("no image names 'bse.qcow2'", "--backing", "bse.qcow2=" + self.top)
+
+    def test_a_chain_that_moved_together(self):
+        self.make_base("other/base.qcow2")
+        self.create("other/middle.qcow2", "1M")
+        self.name_backing("other/middle.qcow2", "base.qcow2")
+        self.make_top("/old/place/middle.qcow2")
+        self.assertEqual(self.first_byte("--search-path", self.path("other")), 7)
+        moved = "middle.qcow2=" + self.path("other/middle.qcow2")
+        self.assertEqual(self.first_byte("--backing", moved), 7)
+
+    def test_search_paths_lead_nowhere_else(self):
+        os.mkdir(self.path("store"))
+        self.make_base("other/base.qcow2")
+        os.symlink("../other/base.qcow2", self.path("store/base.qcow2"))
+        self.make_top("/old/place/base.qcow2")
+        self.refuse("outside of", "--search-path", self.path("store"))
+
     def test_search_paths_are_tried_in_order_and_only_for_missing_files(self):
         os.mkdir(self.path("empty"))
         os.mkdir(self.path("third"))
@@ -225,7 +271,42 @@ class MovedTest(ChainCase):
         self.assertEqual(self.first_byte(*paths), 7)
 
 
+class SwappedImageTest(ChainCase):
+    def test_a_directory_is_trusted_for_the_image_in_it_only(self):
+        """Who may write to the image's directory gets no other image's files shown."""
+        secret = self.make_base("other/secret.qcow2")
+        self.make_top(secret)
+        self.make_base("other/vm.qcow2")
+        os.symlink("../other/vm.qcow2", self.path("own/link"))
+        swapper = subprocess.Popen([sys.executable, "-c", SWAP, self.top, self.path("own/link")])
+        try:
+            for _ in range(60):
+                result = self.run_program("info", "--chain", "--output=json", self.top)
+                self.assertNotIn(secret, result.stdout)
+        finally:
+            swapper.kill()
+            swapper.wait()
+
+
+# Exchanges two names as fast as it can, until it is killed.
+SWAP = """
+import ctypes, sys
+libc = ctypes.CDLL(None)
+names = [name.encode() for name in sys.argv[1:]]
+while True:
+    libc.renameat2(-100, names[0], -100, names[1], 2)
+"""
+
+
 class ChainShapeTest(ChainCase):
+    def test_damage_in_a_lower_layer_names_the_file(self):
+        base = self.make_base("own/base.qcow2")
+        self.make_top("base.qcow2")
+        with open(base, "r+b") as image:
+            image.seek(20)  # the size of clusters
+            image.write(b"\xff\xff\xff\xff")
+        self.refuse("(of '%s') with driver 'qcow2'" % base)
+
     def test_loops(self):
         self.create("own/middle.qcow2", "1M")
         self.name_backing("own/middle.qcow2", "top.qcow2")

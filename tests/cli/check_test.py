@@ -63,6 +63,15 @@ class CheckTest(cli_case.CliCase):
         self.assertIn("cluster 10 (offset 0xa0000): refcount 1, but 0 references: leaked",
                       result.stderr)
 
+    def test_nothing_is_counted_without_the_snapshot_table(self):
+        image = self.make_qcow2()
+        self.run_tool("qemu-img", "snapshot", "-c", "one", image)
+        os.truncate(image, self.get(image, 64) + 20)
+        result = self.run_program("check", image)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertIn("ends inside the snapshot table", result.stderr)
+        self.assertNotIn("leaked", result.stderr)
+
     def test_missing_backing_file_is_not_needed(self):
         base = self.make_qcow2("base.qcow2")
         image = self.make_qcow2("top.qcow2", "-b", base, "-F", "qcow2")

@@ -6,7 +6,9 @@
 
 #include "control/foreign_formats.h"
 #include "control/image_info_text.h"
+#include "control/info_file.h"
 #include "control/mount_table.h"
+#include "nlohmann/json.hpp"
 
 namespace penstock {
 namespace {
@@ -33,6 +35,20 @@ TEST(ForeignFormats, ShortImagesHaveNone) {
   EXPECT_EQ(find_foreign_format(empty, empty), "");
   const std::vector<std::byte> zeroes(100);
   EXPECT_EQ(find_foreign_format(zeroes, empty), "");
+}
+
+TEST(InfoFile, IsSmallHoweverManySnapshotsAndBitmapsThereAre) {
+  ImageInfo info;
+  info.snapshots.resize(16384, {.id = std::string(127, '\x01'), .name = std::string(255, '\x01')});
+  auto& data = info.format_specific["data"];
+  for (int i = 0; i < 5000; ++i) data["bitmaps"].push_back({{"name", std::string(10, '\x01')}});
+  const std::string text = info_file_text(info, {});
+  EXPECT_LT(text.size(), size_t{4} << 20);
+  const auto facts = nlohmann::json::parse(text);
+  EXPECT_EQ(facts["snapshots"].size(), 1024u);
+  EXPECT_EQ(facts["snapshots-left-out"], 16384 - 1024);
+  EXPECT_EQ(facts["format-specific"]["data"]["bitmaps"].size(), 1024u);
+  EXPECT_EQ(facts["format-specific"]["data"]["bitmaps-left-out"], 5000 - 1024);
 }
 
 TEST(ReadableSize, ThreeDigitsAsQemuImgPrintsThem) {

@@ -26,6 +26,15 @@ TEST(JsonImageName, NestedAndFlatKeysMeanTheSame) {
   }
 }
 
+TEST(JsonImageName, DevicesAndLockingAreWhatManagementWrites) {
+  const auto name = parse_json_image_name(
+      R"(json:{"driver":"qcow2","file":{"driver":"host_device","filename":"a","locking":"off"}})");
+  ASSERT_TRUE(name.ok()) << name.status();
+  EXPECT_EQ(name->file->driver, "file");
+  EXPECT_EQ(name->file->filename, "a");
+  EXPECT_TRUE(parse_json_image_name(R"(json:{"filename":"a","locking":"auto"})").ok());
+}
+
 TEST(JsonImageName, WindowsOfRawAndBackingAreRead) {
   const auto raw = parse_json_image_name(
       R"(json:{"driver":"raw","offset":512,"size":"1M","file":{"filename":"a"}})");
@@ -63,6 +72,9 @@ TEST(JsonImageName, OtherShapesAreRefusedByTheirKey) {
       {R"(json:{"driver":"raw","size":-1,"file.filename":"a"})", "'size'"},
       {R"(json:{"driver":"file","filename":"a","backing":null})", "nothing but its filename"},
       {R"(json:{"file":1,"file.filename":"a"})", "'file.filename'"},
+      {R"(json:{"filename":"a","locking":1})", "'locking'"},
+      {R"(json:{"filename":"a","locking":"maybe"})", "'locking'"},
+      {R"(json:{"driver":"qcow2","locking":"on","file.filename":"a"})", "'locking'"},
       {"json:{\"\x7f\\u001b\":1}", "\\x1b"},
   };
   for (const auto& each : cases) {

@@ -35,6 +35,14 @@ class EndTest(cli_case.CliCase):
                 wait_until(lambda p=pid: process_is_gone(p), "the server's end")
                 self.assertFalse(self.is_mounted())
 
+    def test_the_list_has_one_line_for_a_mount_whatever_its_image_is_called(self):
+        self.mount(self.make_image("two\nlines\x1b.img"), self.mount_point)
+        lines = [line for line in self.succeed("ls").stdout.splitlines()
+                 if self.mount_point in line]
+        self.assertEqual(len(lines), 1)
+        self.assertIn("two\\x0alines\\x1b.img", lines[0])
+        self.umount()
+
     def test_mount_again_directly_after_plain_unmount(self):
         image = self.make_image()
         for _ in range(5):

@@ -90,6 +90,16 @@ class MapTest(qemu_case.QemuCase):
         self.assert_same_map("disk.qcow2", "--start-offset=100000", "--max-length=300000")
         self.assertEqual(self.json_of("map", "--start-offset=1G", "disk.qcow2"), [])
 
+    def test_a_part_says_what_the_whole_says(self):
+        self.create("disk.qcow2", "32M", "-o", "preallocation=metadata")
+        self.qemu_io("disk.qcow2", "write -P 7 0 1M")
+        whole = self.json_of("map", "disk.qcow2")
+        for extent in whole:
+            with self.subTest(extent["start"]):
+                part = self.json_of("map", f"--start-offset={extent['start']}", "--max-length=64k",
+                                    "disk.qcow2")
+                self.assertEqual([dict(extent, length=64 * KIB)], part)
+
     def test_table_shows_data_only(self):
         self.create("disk.qcow2")
         self.qemu_io("disk.qcow2", "write -P 1 0 256k", "write -z 64k 128k")

@@ -3,7 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
 #include "base/status.h"
+#include "cli/chain_options.h"
 
 namespace penstock {
 namespace {
@@ -42,6 +49,26 @@ TEST(MountOptions, FilesThatImagesNameMayBeSaidThere) {
   EXPECT_EQ(plan.chain.moved[0].new_path, "/b=c");
   EXPECT_EQ(plan.chain.search_directories, std::vector<std::string>{"/"});
   EXPECT_EQ(plan.chain.allowed_directories, (std::vector<std::string>{"/", "/tmp"}));
+}
+
+TEST(MountOptions, AnEqualsSignInANameIsSettledByTheFileThatIsThere) {
+  std::string pattern = std::filesystem::temp_directory_path() / "penstock-options-XXXXXX";
+  ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+  const std::filesystem::path folder = pattern;
+  std::ofstream(folder / "new") << "x";
+  std::ofstream(folder / "k=v") << "x";
+  for (const auto& [text, old_name, new_name] :
+       {std::array<std::string, 3>{"a=b=" + pattern + "/new", "a=b", pattern + "/new"},
+        {"a=" + pattern + "/k=v", "a", pattern + "/k=v"},
+        {"a=" + pattern + "/no=ne", "a", pattern + "/no=ne"},
+        {"a=b=" + pattern, "a", std::filesystem::absolute("b=" + pattern).string()}}) {
+    ChainOptions options;
+    EXPECT_TRUE(add_moved_image(text, options).ok());
+    ASSERT_EQ(options.moved.size(), 1u);
+    EXPECT_EQ(options.moved[0].old_name, old_name);
+    EXPECT_EQ(options.moved[0].new_path, new_name);
+  }
+  std::filesystem::remove_all(folder);
 }
 
 TEST(MountOptions, UnknownWordIsRefusedByName) {

@@ -2,9 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Internal snapshots of qcow2 images are directories, each with its own size and content."""
 
+import contextlib
 import errno
 import json
 import os
+import random
+import resource
+import signal
 import struct
 import subprocess
 import threading
@@ -116,6 +120,28 @@ class SnapshotsTest(HistoryCase):
         self.assertEqual(sorted(os.listdir(self.mount_point)),
                          ["disk", "info.json", "snapshots"])
 
+    def test_a_disk_with_a_cut_off_snapshot_table_is_shown_with_a_warning(self):
+        image = self.make_history()
+        with open(image, "r+b") as opened:
+            opened.seek(64)
+            opened.write(struct.pack(">Q", 1 << 40))
+        warning = f"'{image}': its snapshots are not shown: qcow2: the file of "
+        for command in ("info", "map"):
+            self.assertIn(warning, self.succeed(command, image).stderr)
+        self.assertIn(warning, self.mount(image, self.mount_point).stderr)
+        self.assertEqual(sorted(os.listdir(self.mount_point)), ["disk", "info.json"])
+        with open(self.disk, "rb") as disk:
+            disk.seek(7 * MIB)
+            self.assertEqual(disk.read(MIB), b"\x06" * MIB)
+
+    def test_a_corrupt_mark_is_warned_of(self):
+        image = self.make_qcow2()
+        with open(image, "r+b") as opened:
+            opened.seek(79)
+            opened.write(b"\x02")
+        self.assertIn(f"'{image}': the image is marked corrupt",
+                      self.mount(image, self.mount_point).stderr)
+
     def test_snapshots_are_read_only(self):
         image = self.make_history()
         self.mount(image, self.mount_point)
@@ -167,7 +193,7 @@ class SnapshotsTest(HistoryCase):
                                     len(words[1]), 0, 0, 0, 0, 16)
                 entry += struct.pack(">QQ", 0, size) + b"".join(words)
                 table += entry + bytes(-len(entry) % 8)
-            place = 4 * MIB
+            place = max(4 * MIB, -(-os.path.getsize(image) // (2 * MIB)) * 2 * MIB)
             file.seek(place)
             file.write(table)
             file.seek(60)
@@ -188,6 +214,66 @@ class SnapshotsTest(HistoryCase):
             self.assertEqual(failure.exception.errno, errno.EMFILE)
         self.assertTrue(os.path.exists(self.below("s0", "disk")))
         self.umount()
+
+    def make_image_with_partition(self, options=()):
+        raw = self.make_image(content=bytes(MIB) + random.Random(1).randbytes(15 * MIB))
+        run("sfdisk", "--quiet", "--no-reread", "--wipe=never", raw, input=TABLE)
+        image = self.path("disk.qcow2")
+        run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", *options, raw, image)
+        return image
+
+    def test_partitions_that_could_not_be_looked_for_are_found_later(self):
+        image = self.make_image_with_partition()
+        self.take(image, "one")
+        self.mount(image, self.mount_point)
+        server = self.listed()["pid"]
+        limits = resource.prlimit(server, resource.RLIMIT_NOFILE)
+        used = {int(name) for name in os.listdir(f"/proc/{server}/fd")}
+        lowest_free = min(set(range(len(used) + 1)) - used)
+        resource.prlimit(server, resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+        self.assertEqual(os.listdir(self.below("one")), ["disk"])
+        resource.prlimit(server, resource.RLIMIT_NOFILE, limits)
+        self.assertEqual(os.path.getsize(self.below("one", "disk")), 16 * MIB)
+        cli_case.wait_until(lambda: "p1" in os.listdir(self.below("one")), "the partition")
+        self.assertEqual(sorted(os.listdir(self.below("one"))), ["by-partname", "disk", "p1"])
+        self.umount()
+
+    def test_the_server_ends_while_many_look_for_partitions(self):
+        image = self.make_image_with_partition(["-c", "-o", "cluster_size=2M"])
+        self.add_snapshots(image, [f"s{number}" for number in range(40)])
+        server = self.start_program("mount", "--foreground", image, self.mount_point)
+        self.assertIn("is mounted", self.first_message(server))
+        names = os.listdir(self.below())
+        self.assertEqual(len(names), 40)
+
+        def look(name):
+            with contextlib.suppress(OSError):
+                os.listdir(self.below(name))
+        threads = [threading.Thread(target=look, args=(name,)) for name in names]
+        for thread in threads:
+            thread.start()
+        server.send_signal(signal.SIGTERM)
+        _, messages = server.communicate(timeout=cli_case.LONG)
+        for thread in threads:
+            thread.join()
+        self.assertEqual(server.returncode, 0, messages)
+        self.assertFalse(self.is_mounted())
+
+    def test_a_name_cannot_forge_a_line_of_the_log(self):
+        image = self.make_qcow2()
+        self.add_snapshots(image, ["evil\npenstock: forged"])
+        with open(image, "r+b") as file:  # an L1 table that is not there
+            place, = struct.unpack_from(">Q", file.read(104), 64)
+            file.seek(place)
+            file.write(struct.pack(">Q", 1 << 60))
+        server = self.start_program("mount", "--foreground", image, self.mount_point)
+        self.assertIn("is mounted", self.first_message(server))
+        with self.assertRaises(OSError):
+            os.listdir(self.below("evil\npenstock: forged"))
+        self.succeed("umount", self.mount_point)
+        _, messages = server.communicate(timeout=cli_case.LONG)
+        self.assertIn("evil\\x0apenstock: forged", messages)
+        self.assertNotIn("\npenstock: forged", messages)
 
     def test_info_lists_the_snapshots(self):
         image = self.make_history()
@@ -227,6 +313,13 @@ class SnapshotOptionTest(HistoryCase):
     def test_a_snapshot_cannot_be_written(self):
         self.fail_with(2, "a snapshot cannot be written", "mount", "-w", "--snapshot=first",
                        self.make_history(), self.mount_point)
+
+    def test_an_empty_name_is_refused(self):
+        for options in (["--snapshot", ""], ["-o", "snapshot="]):
+            with self.subTest(options):
+                self.fail_with(2, "the name or the id of a snapshot", "mount", *options,
+                               self.make_history(), self.mount_point)
+                self.assertFalse(self.is_mounted())
 
     def test_raw_images_have_none(self):
         self.fail_with(1, "--snapshot is for qcow2 images", "mount", "--snapshot=first",

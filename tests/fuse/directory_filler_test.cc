@@ -16,19 +16,25 @@ namespace {
 
 class Filler : public DirectoryFiller {
  public:
-  absl::Status co_fill(ServedTree& tree, uint64_t directory) override CONTROL_COROUTINE_CODE {
+  absl::StatusOr<Filled> co_fill(ServedTree& tree,
+                                 uint64_t directory) override CONTROL_COROUTINE_CODE {
     ++runs;
     started.set();
     if (before) {
       const absl::Status status = before();
       if (!status.ok()) return status;
     }
+    if (runs <= in_parts) {
+      tree.add_text(directory, "part-" + std::to_string(runs), "");
+      return Filled::kForNow;
+    }
     tree.add_text(directory, "a", "first");
     tree.add_text(directory, "b", "second");
-    return absl::OkStatus();
+    return Filled::kAll;
   }
 
   std::function<absl::Status()> before;  // runs in the coroutine on the control thread
+  int in_parts = 0;                      // so many runs do not add all
   CoEvent started;
   std::atomic<int> runs{0};
 };
@@ -125,6 +131,18 @@ TEST_F(FilledDirectory, AnErrorIsToldAndTheNextLookTriesAgain) {
   EXPECT_EQ(look_up("lazy/a"), EBADMSG);
   EXPECT_EQ(look_up("lazy/a"), 0);
   EXPECT_EQ(filler_.runs, 2);
+}
+
+TEST_F(FilledDirectory, WhatIsThereForNowIsShownAndTheNextLookFillsInMore) {
+  filler_.in_parts = 2;
+  start_tree();
+  EXPECT_EQ(look_up("lazy/part-1"), 0);
+  EXPECT_EQ(filler_.runs, 1);
+  EXPECT_EQ(look_up("lazy/part-2"), 0);
+  EXPECT_EQ(filler_.runs, 2);
+  EXPECT_EQ(list("lazy"), (std::set<std::string>{".", "..", "part-1", "part-2", "a", "b"}));
+  EXPECT_EQ(look_up("lazy/c"), ENOENT);
+  EXPECT_EQ(filler_.runs, 3) << "all is there";
 }
 
 // What the server's own helper does: while somebody's lookup waits for the filler, it opens and

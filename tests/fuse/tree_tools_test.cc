@@ -10,13 +10,14 @@ namespace {
 
 class TwoSnapshots : public DirectoryFiller {
  public:
-  absl::Status co_fill(ServedTree& tree, uint64_t directory) override CONTROL_COROUTINE_CODE {
+  absl::StatusOr<Filled> co_fill(ServedTree& tree,
+                                 uint64_t directory) override CONTROL_COROUTINE_CODE {
     for (const char* name : {"first", "second"}) {
       const uint64_t snapshot = tree.add_directory(directory, name);
       tree.add_file(snapshot, "disk", file);
       tree.add_symlink(tree.add_directory(snapshot, "by-uuid"), "1234-ABCD", "../disk");
     }
-    return absl::OkStatus();
+    return Filled::kAll;
   }
 
   ServedFile file;
