@@ -16,7 +16,8 @@ def create(path, size, options=None, backing=None, backing_format=None):
     if options:
         command += ["-o", ",".join(f"{key}={value}" for key, value in options.items())]
     if backing:
-        command += ["-b", backing, "-F", backing_format]
+        # -u: the size is given, so that nobody need open the chain below.
+        command += ["-b", backing, "-F", backing_format] + (["-u"] if size is not None else [])
     run(*command, path, *([str(size)] if size is not None else []))
 
 
