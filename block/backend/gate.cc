@@ -12,6 +12,15 @@
 
 namespace penstock {
 
+namespace {
+
+absl::Status refuse(RequestTag& tag) {
+  tag.operation.store(nullptr, std::memory_order_relaxed);
+  return errno_message(ESHUTDOWN, "The backend is being removed and takes no more requests");
+}
+
+}  // namespace
+
 // A request that waits, on the stack of its coroutine.
 struct Gate::Parked {
   Coroutine* coroutine;
@@ -54,24 +63,21 @@ absl::Status Gate::co_enter_slowly(Coroutine& self) {
   Parked parked{&self, self.context()};
   {
     const ThreadLock lock(mutex_);
-    if (closed_.load(std::memory_order_relaxed)) {
-      parked.refused = true;
-    } else if (!quiesced_.load(std::memory_order_relaxed)) {
+    if (closed_.load(std::memory_order_relaxed)) return refuse(tag);
+    if (!quiesced_.load(std::memory_order_relaxed)) {
       // It ended meanwhile, and nobody would wake this request. The next quiesce() waits for the
       // lock, so that its drain sees the count.
       tag.gate.store(this, std::memory_order_relaxed);
       counters_.begin(self.context()->slot());
       return absl::OkStatus();
-    } else {
-      (parked_tail_ != nullptr ? parked_tail_->next : parked_head_) = &parked;
-      parked_tail_ = &parked;
     }
+    (parked_tail_ != nullptr ? parked_tail_->next : parked_head_) = &parked;
+    parked_tail_ = &parked;
   }
-  // Who takes it off the list has counted it in, or refuses it.
-  if (!parked.refused) co_yield_self();
-  if (!parked.refused) return absl::OkStatus();
-  tag.operation.store(nullptr, std::memory_order_relaxed);
-  return errno_message(ESHUTDOWN, "The backend is being removed and takes no more requests");
+  PENSTOCK_SYNC_POINT("gate:parked");
+  // Who takes it off the list has counted it in, or refuses it, and schedules it: perhaps by now.
+  co_yield_self();
+  return parked.refused ? refuse(tag) : absl::OkStatus();
 }
 
 void Gate::leave() {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/status.h"
 #include "base/sync_point.h"
 #include "iothreads/co_event.h"
 #include "iothreads/control_thread.h"
@@ -137,6 +138,30 @@ TEST_F(GateTest, ADrainThatBeginsAfterTheCountSeesTheRequestOrStopsIt) {
   resume(gate_);
   settle(world_);
   finish(request);
+}
+#endif
+
+#if defined(PENSTOCK_SYNC_POINTS)
+// The request is on the list and has not yielded yet; then the gate is closed, which schedules it.
+TEST_F(GateTest, ARequestThatIsRefusedBeforeItYieldsIsWokenForThatAlone) {
+  quiesce(gate_);
+  const SyncPointCallback callback("gate:parked", [&] { close_gate(gate_); });
+  CoEvent event;
+  bool event_came = false;
+  absl::Status status;
+  const auto done = start_in(world_.context(1), [&] {
+    assert_in_coroutine();
+    status = gate_.co_enter("read", 4096, 512);
+    event.co_wait();
+    event_came = true;
+  });
+  settle(world_);
+  EXPECT_EQ(status_errno(status), ESHUTDOWN);
+  EXPECT_FALSE(event_came) << "by a wake-up that was left over";
+  event.set();
+  settle(world_);
+  EXPECT_TRUE(*done);
+  resume(gate_);
 }
 #endif
 
