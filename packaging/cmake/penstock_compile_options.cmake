@@ -45,7 +45,9 @@ if(PENSTOCK_SANITIZE)
     list(APPEND PENSTOCK_TEST_ENVIRONMENT "UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1")
   endif()
   if(PENSTOCK_SANITIZE MATCHES "thread")
-    list(APPEND PENSTOCK_TEST_ENVIRONMENT "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1")
+    # By default every program waits a second at its end for races there; scripts start hundreds.
+    list(APPEND PENSTOCK_TEST_ENVIRONMENT
+      "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:atexit_sleep_ms=50")
   endif()
 endif()
 
