@@ -6,7 +6,6 @@
 #include <memory>
 #include <utility>
 
-#include "base/printable_text.h"
 #include "base/status.h"
 #include "control/format_probe.h"
 #include "control/log.h"
@@ -46,7 +45,7 @@ absl::StatusOr<std::string> ImageNamesPolicy::co_resolve_image() {
 void ImageNamesPolicy::warn_of_unmatched_names() const {
   for (const std::string& name : finder_.unmatched_names()) {
     log_line(LogLevel::kWarning,
-             "no image names '" + printable_text(name) + "', which --backing says: it is not used");
+             "no image names '" + name + "', which --backing says: it is not used");
   }
 }
 

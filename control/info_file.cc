@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/info_file.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "control/image_info_text.h"
@@ -20,13 +21,6 @@ void cut_list(nlohmann::ordered_json& object, const std::string& key) {
   object[key + "-left-out"] = left_out;
 }
 
-// The same without what is not listed anyway: its JSON would be made for nothing.
-ImageInfo with_listed_snapshots(const ImageInfo& info) {
-  ImageInfo listed = info;
-  if (listed.snapshots.size() > kMaxListed) listed.snapshots.resize(kMaxListed);
-  return listed;
-}
-
 void add_text(nlohmann::ordered_json& object, const char* key, const std::string& text) {
   if (!text.empty()) object[key] = text;
 }
@@ -39,11 +33,12 @@ void add_content(nlohmann::ordered_json& object, const ContentFacts& content) {
 
 }  // namespace
 
-std::string info_file_text(const ImageInfo& info, const PartitionTable& table) {
-  nlohmann::ordered_json facts = image_info_json(with_listed_snapshots(info));
-  if (info.snapshots.size() > kMaxListed) {
-    facts["snapshots-left-out"] = info.snapshots.size() - kMaxListed;
-  }
+std::string info_file_text(ImageInfo info, const PartitionTable& table) {
+  const size_t snapshots = info.snapshots.size();
+  // Before JSON is made of what is not listed anyway.
+  info.snapshots.resize(std::min(snapshots, kMaxListed));
+  nlohmann::ordered_json facts = image_info_json(info);
+  if (snapshots > kMaxListed) facts["snapshots-left-out"] = snapshots - kMaxListed;
   if (facts.contains("format-specific") && facts["format-specific"].contains("data")) {
     cut_list(facts["format-specific"]["data"], "bitmaps");
   }

@@ -17,6 +17,6 @@
 
 namespace penstock {
 
-std::string info_file_text(const ImageInfo& info, const PartitionTable& table);
+std::string info_file_text(ImageInfo info, const PartitionTable& table);
 
 }  // namespace penstock

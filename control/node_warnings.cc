@@ -5,7 +5,6 @@
 #include <unordered_set>
 #include <vector>
 
-#include "base/printable_text.h"
 #include "control/log.h"
 
 namespace penstock {
@@ -18,7 +17,7 @@ void log_node_warnings(const Node& root) {
     left.pop_back();
     if (!seen.insert(&node).second) continue;
     for (const std::string& text : node.driver->warnings()) {
-      log_line(LogLevel::kWarning, "'" + printable_text(node.file_name) + "': " + text);
+      log_line(LogLevel::kWarning, "'" + node.file_name + "': " + text);
     }
     for (const auto& child : node.children) left.push_back(child->node);
   }

@@ -15,6 +15,7 @@
 
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "block/graph/topology.h"
 #include "fuse/dev_queue.h"
 #include "fuse/file_operations.h"
 #include "fuse/handshake.h"
@@ -38,19 +39,6 @@ absl::Status set_non_blocking(int fd) {
     return errno_status(errno, "making the FUSE descriptor non-blocking");
   }
   return absl::OkStatus();
-}
-
-// The file that the first file's bytes are in: the first named one from the backend's root down.
-std::string image_file_name(const ServedTree& tree) {
-  const Backend* const backend = tree.first_backend();
-  if (backend == nullptr) return "";
-  const Node* node = backend->root.node;
-  while (node->file_name.empty()) {
-    const Child* file = node->find_child("file");
-    if (file == nullptr || file->node == nullptr) return "";
-    node = file->node;
-  }
-  return node->file_name;
 }
 
 void invalidate_attributes_of(int fd, uint64_t node) {
@@ -178,7 +166,9 @@ absl::StatusOr<std::unique_ptr<FuseExport>> FuseExport::co_start(
     std::vector<std::shared_ptr<AioContext>> queues) {
   absl::Status status = co_check_mount_point(tree, options.mount_point);
   if (!status.ok()) return status;
-  const timespec start = co_modification_time(image_file_name(tree));
+  const Backend* const first = tree.first_backend();
+  const timespec start =
+      co_modification_time(first == nullptr ? "" : image_file_name(*first->root.node));
   auto parts =
       std::make_unique<Parts>(tree, host, options, start, static_cast<unsigned>(queues.size()));
   Session& session = parts->session;

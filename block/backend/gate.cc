@@ -11,7 +11,6 @@
 #include "iothreads/fatal.h"
 
 namespace penstock {
-
 namespace {
 
 absl::Status refuse(RequestTag& tag) {

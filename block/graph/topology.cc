@@ -57,16 +57,21 @@ bool reaches_any(const Node& start, const std::vector<Node*>& targets) {
   return false;
 }
 
-std::string quoted_name(const Node& node) {
-  std::string text = "'" + node.name + "'";
-  if (node.name.empty() || node.name.front() != '#') return text;
+std::string image_file_name(const Node& node) {
   const Node* at = &node;
-  while (at != nullptr && at->file_name.empty()) {
+  while (at->file_name.empty()) {
     const Child* const file = at->find_child("file");
-    at = file == nullptr ? nullptr : file->node;
+    if (file == nullptr || file->node == nullptr) return "";
+    at = file->node;
   }
-  if (at != nullptr) text += " (of '" + printable_text(at->file_name) + "')";
-  return text;
+  return at->file_name;
+}
+
+std::string quoted_name(const Node& node) {
+  const std::string text = "'" + node.name + "'";
+  if (node.name.empty() || node.name.front() != '#') return text;
+  const std::string file_name = image_file_name(node);
+  return file_name.empty() ? text : text + " (of '" + printable_text(file_name) + "')";
 }
 
 std::string user_name(const Child& edge) {

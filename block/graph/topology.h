@@ -25,6 +25,10 @@ std::vector<Backend*> backends_of(const std::vector<Node*>& nodes) GLOBAL_STATE_
 // True if one of `targets` is `start` or below it.
 bool reaches_any(const Node& start, const std::vector<Node*>& targets) GLOBAL_STATE_CODE;
 
+// The file that the node's bytes are in: the first name from the node down its "file" children;
+// empty if there is none.
+std::string image_file_name(const Node& node);
+
 // "'disk'"; a made-up name says little, so that of an image's node comes with the image:
 // "'#block007' (of '/images/base')". Also for a node that is being opened.
 std::string quoted_name(const Node& node);

@@ -179,7 +179,6 @@ class JsonNameTest(ChainCase):
                 self.make_top(json_name(name), "")
                 self.refuse(message)
 
-
     def test_a_name_of_any_shape_can_be_replaced(self):
         base = self.make_base("other/base.qcow2")
         for description in ({"driver": "nbd", "host": "localhost"},

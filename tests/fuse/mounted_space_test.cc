@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <linux/falloc.h>
 
-#include <atomic>
 #include <cstring>
 #include <thread>
 

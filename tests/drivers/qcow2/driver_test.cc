@@ -235,8 +235,7 @@ TEST(Qcow2Driver, ReadsZeroesWhereASnapshotsTableIsTooShort) {
   qemu_io(image, {"write -P 7 0 64k"});
   qemu_img({"snapshot", "-c", "one", image});
   const auto bytes = file_bytes(image);
-  uint64_t table = 0;
-  for (size_t i = 64; i < 72; ++i) table = table << 8 | static_cast<uint64_t>(bytes[i]);
+  const uint64_t table = load_be64(&bytes[64]);
   patch_file(image, table + 48, {0, 0, 0, 0, 0, 2, 0, 0});  // the disk's size: 128 KiB
 
   DriverWorld world;
