@@ -11,11 +11,15 @@
 // Invariants: paths are used as given; who may name which path is the caller's decision.
 #pragma once
 
+#include <sys/types.h>
+
+#include <cerrno>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/status.h"
 #include "base/thread_roles.h"
 #include "base/unique_fd.h"
 
@@ -38,6 +42,10 @@ class HostServices {
   virtual absl::StatusOr<UniqueFd> co_open_resolved(const std::string& path,
                                                     int flags) COROUTINE_CODE = 0;
 
+  // Creates a regular file that is not there yet, and opens it for reading and writing; `mode` as
+  // for open(2). EEXIST if something is there. Not every host can: EOPNOTSUPP.
+  virtual absl::StatusOr<UniqueFd> co_create(const std::string& path, mode_t mode) COROUTINE_CODE;
+
   // Mounts a FUSE filesystem and returns its /dev/fuse descriptor, before FUSE_INIT.
   virtual absl::StatusOr<UniqueFd> co_mount(const MountRequest& request) COROUTINE_CODE = 0;
 
@@ -47,5 +55,9 @@ class HostServices {
   // One more descriptor of the session of `session_fd` (FUSE_DEV_IOC_CLONE).
   virtual absl::StatusOr<UniqueFd> co_clone_session(int session_fd) COROUTINE_CODE = 0;
 };
+
+inline absl::StatusOr<UniqueFd> HostServices::co_create(const std::string& path, mode_t /*mode*/) {
+  return errno_message(EOPNOTSUPP, "'" + path + "' cannot be created here.");
+}
 
 }  // namespace penstock

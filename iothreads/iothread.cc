@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "iothreads/iothread.h"
 
+#include <unistd.h>
+
 #include <utility>
 
 #include "iothreads/start_thread.h"
@@ -39,7 +41,9 @@ absl::StatusOr<std::unique_ptr<IoThread>> IoThread::start(std::string name, Engi
   iothread->context_ = *std::move(context);
 
   Start start;
-  auto thread = start_thread(name, [engine, &start, loop = iothread->context_] {
+  pid_t thread_id = 0;
+  auto thread = start_thread(name, [engine, &start, &thread_id, loop = iothread->context_] {
+    thread_id = ::gettid();  // read after wait()
     auto choice = make_poller(engine);
     if (!choice.ok()) {
       start.answer(choice.status());
@@ -57,6 +61,7 @@ absl::StatusOr<std::unique_ptr<IoThread>> IoThread::start(std::string name, Engi
     iothread->thread_.join();
     return cause.status();
   }
+  iothread->thread_id_ = thread_id;
   iothread->fallback_cause_ = *std::move(cause);
   return iothread;
 }

@@ -7,6 +7,8 @@
 // Invariants: all users of the context are gone before the IoThread is destroyed.
 #pragma once
 
+#include <sys/types.h>
+
 #include <memory>
 #include <string>
 #include <thread>
@@ -27,6 +29,8 @@ class IoThread {
 
   AioContext& context() const { return *context_; }
   std::shared_ptr<AioContext> share_context() const { return context_; }
+  // The kernel's number of the thread.
+  pid_t thread_id() const { return thread_id_; }
   // Why io_uring is not used, if it is not; else empty.
   const std::string& fallback_cause() const { return fallback_cause_; }
 
@@ -34,6 +38,7 @@ class IoThread {
   IoThread() = default;
   std::shared_ptr<AioContext> context_;
   std::thread thread_;
+  pid_t thread_id_ = 0;
   std::string fallback_cause_;
 };
 

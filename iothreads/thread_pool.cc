@@ -2,7 +2,9 @@
 #include "iothreads/thread_pool.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <string>
 
 #include "base/status.h"
 #include "iothreads/aio_context.h"
@@ -17,6 +19,8 @@ namespace {
 
 constexpr std::chrono::seconds kIdleLimit{10};
 constexpr unsigned kSharedThreads = 16;
+// Each may hold one call that never ends.
+constexpr unsigned kStorageThreads = 256;
 
 }  // namespace
 
@@ -56,16 +60,24 @@ struct ThreadPool::State {
     return job;
   }
 
-  // Queues `job`; true if a new worker must be started, which is counted already.
-  bool enqueue(absl::AnyInvocable<void()> job) {
+  enum class Queued : uint8_t {
+    kNo,            // no worker is free
+    kForWorker,     // one will take it
+    kForNewWorker,  // who must be started, and is counted already
+  };
+
+  // `at_once`: not if the job would wait for a worker.
+  Queued enqueue(absl::AnyInvocable<void()> job, bool at_once) {
     const ThreadLock lock(mutex);
+    const bool one_is_free = jobs.size() < idle;
+    if (at_once && !one_is_free && threads == max_threads) return Queued::kNo;
     jobs.push_back(std::move(job));
-    if (jobs.size() > idle && threads < max_threads) {
+    if (!one_is_free && threads < max_threads) {
       ++threads;
-      return true;
+      return Queued::kForNewWorker;
     }
     work.notify_one();
-    return false;
+    return Queued::kForWorker;
   }
 
   void stop() {
@@ -82,28 +94,59 @@ ThreadPool::ThreadPool(unsigned max_threads)
 ThreadPool::~ThreadPool() { state_->stop(); }
 
 void ThreadPool::submit(absl::AnyInvocable<void()> job) {
-  if (!state_->enqueue(std::move(job))) return;
+  const State::Queued queued = state_->enqueue(std::move(job), /*at_once=*/false);
+  if (queued == State::Queued::kForNewWorker) start_worker();
+}
+
+void ThreadPool::start_worker() {
   auto worker = start_thread("penstock-worker", [state = state_] { state->serve(); });
   if (!worker.ok()) fatal(status_text(worker.status()));
   worker->detach();
 }
 
+// On the stack of the coroutine that waits.
+struct ThreadPool::Call {
+  explicit Call(const std::function<void()>& function)
+      : job(function), caller(Coroutine::self()), context(caller->context()) {}
+
+  void run() {
+    job();
+    context->schedule(caller);
+  }
+
+  const std::function<void()>& job;
+  Coroutine* const caller;
+  AioContext* const context;
+};
+
 void ThreadPool::co_run_job(const std::function<void()>& job) {
-  Coroutine* const self = Coroutine::self();
-  struct Call {
-    const std::function<void()>& job;
-    Coroutine* const caller;
-    AioContext* const context;
-  } call{job, self, self->context()};
-  submit([&call] {
-    call.job();
-    call.context->schedule(call.caller);
-  });
+  Call call(job);
+  submit([&call] { call.run(); });
   co_yield_self();
+}
+
+bool ThreadPool::co_try_run_job(const std::function<void()>& job) {
+  Call call(job);
+  const State::Queued queued = state_->enqueue([&call] { call.run(); }, /*at_once=*/true);
+  if (queued == State::Queued::kNo) return false;
+  if (queued == State::Queued::kForNewWorker) start_worker();
+  co_yield_self();
+  return true;
+}
+
+absl::Status ThreadPool::all_taken() const {
+  return errno_message(EAGAIN, "All " + std::to_string(state_->max_threads) +
+                                   " threads wait for storage that does not answer: end what uses "
+                                   "it, or try again when it has answered.");
 }
 
 ThreadPool& ThreadPool::shared() {
   static ThreadPool* const pool = new ThreadPool(kSharedThreads);  // outlives every thread
+  return *pool;
+}
+
+ThreadPool& ThreadPool::storage() {
+  static ThreadPool* const pool = new ThreadPool(kStorageThreads);  // outlives every thread
   return *pool;
 }
 

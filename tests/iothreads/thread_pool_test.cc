@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cerrno>
 
+#include "absl/status/statusor.h"
+#include "base/status.h"
 #include "tests/iothreads/test_threads.h"
 
 namespace penstock {
@@ -81,6 +84,35 @@ TEST(ThreadPool, FinishesQueuedJobsBeforeItEnds) {
     for (int i = 0; i < 100; ++i) pool.submit([&jobs] { ++jobs; });
   }
   EXPECT_EQ(jobs.load(), 100);
+}
+
+TEST(ThreadPool, RefusesAtOnceWhenEveryThreadIsTaken) {
+  ThreadPool pool(2);
+  ThreadLatch release;
+  Countdown taken(2);
+  for (int i = 0; i < 2; ++i) {
+    pool.submit([&] {
+      taken.arrive();
+      release.wait();
+    });
+  }
+  taken.wait();
+  const auto iothread = start_iothread("io");
+  run_sync(iothread->context(), [&] {
+    assert_in_coroutine();
+    bool ran = false;
+    const auto refused = pool.co_try_run([&]() -> absl::Status {
+      ran = true;
+      return absl::OkStatus();
+    });
+    EXPECT_EQ(status_errno(refused), EAGAIN) << refused;
+    EXPECT_FALSE(ran);
+    release.open();
+    // A worker that is free again serves the next call.
+    absl::StatusOr<int> answer = absl::UnknownError("none yet");
+    while (!answer.ok()) answer = pool.co_try_run([]() -> absl::StatusOr<int> { return 7; });
+    EXPECT_EQ(*answer, 7);
+  });
 }
 
 }  // namespace
