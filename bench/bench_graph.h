@@ -76,6 +76,14 @@ class BenchGraph {
     scope_.reset();
   }
 
+  // As if somebody had just asked for statistics.
+  void measure_time() {
+    run_sync(control_->context(), [&] {
+      assert_control_thread();
+      backend_->statistics.measure(control_context().now());
+    });
+  }
+
   Backend& backend() { return *backend_; }
   AioContext& context(unsigned index) { return io_[index]->context(); }
   unsigned threads() const { return static_cast<unsigned>(io_.size()); }

@@ -32,12 +32,16 @@ void co_run_batch(Backend& backend, Operation operation, std::byte* memory, uint
     BackendRequest request(backend, "bench", offset, kBlock);
     const absl::Status done = operation == kReads ? co_preadv(request.root(), offset, data)
                                                   : co_pwritev(request.root(), offset, data);
+    request.count(operation == kReads ? RequestKind::kRead : RequestKind::kWrite, {offset, kBlock},
+                  done);
     if (!done.ok()) std::abort();
   }
 }
 
-void run(benchmark::State& state, const std::string& file_name, Operation operation) {
+void run(benchmark::State& state, const std::string& file_name, Operation operation,
+         bool timed = false) {
   BenchGraph graph(static_cast<unsigned>(state.range(0)), file_name);
+  if (timed) graph.measure_time();
   for (auto _ : state) {
     std::atomic<unsigned> left{graph.threads()};
     std::atomic<bool> done{false};
@@ -68,10 +72,16 @@ std::string file_in_memory() {
 }
 
 void null_reads(benchmark::State& state) { run(state, "", kReads); }
+void null_reads_timed(benchmark::State& state) { run(state, "", kReads, true); }
 void null_writes(benchmark::State& state) { run(state, "", kWrites); }
 void file_reads(benchmark::State& state) {
   const std::string path = file_in_memory();
   run(state, path, kReads);
+  std::remove(path.c_str());
+}
+void file_reads_timed(benchmark::State& state) {
+  const std::string path = file_in_memory();
+  run(state, path, kReads, true);
   std::remove(path.c_str());
 }
 void file_writes(benchmark::State& state) {
@@ -80,8 +90,10 @@ void file_writes(benchmark::State& state) {
   std::remove(path.c_str());
 }
 BENCHMARK(null_reads)->Arg(1)->Arg(2)->Arg(4)->UseRealTime();
+BENCHMARK(null_reads_timed)->Arg(1)->Arg(2)->Arg(4)->UseRealTime();
 BENCHMARK(null_writes)->Arg(1)->Arg(2)->Arg(4)->UseRealTime();
 BENCHMARK(file_reads)->Arg(1)->Arg(2)->Arg(4)->UseRealTime();
+BENCHMARK(file_reads_timed)->Arg(1)->Arg(2)->Arg(4)->UseRealTime();
 BENCHMARK(file_writes)->Arg(1)->Arg(2)->Arg(4)->UseRealTime();
 
 }  // namespace

@@ -13,9 +13,12 @@ namespace penstock {
 
 void register_drivers(DriverRegistry& registry) {
   registry.add(std::make_unique<FileDriverType>());
+  // QEMU's name of the same for a block device.
+  registry.add(std::make_unique<FileDriverType>("host_device"));
   registry.add(std::make_unique<RawDriverType>());
   registry.add(std::make_unique<Qcow2DriverType>());
   registry.add(std::make_unique<NullDriverType>());
+  registry.add(std::make_unique<NullDriverType>("null-aio"));
   registry.add(std::make_unique<FaultsDriverType>());
 }
 

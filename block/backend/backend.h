@@ -12,7 +12,9 @@
 #include <string>
 
 #include "base/thread_roles.h"
+#include "block/backend/backend_listener.h"
 #include "block/backend/gate.h"
+#include "block/backend/request_statistics.h"
 #include "block/node/child.h"
 #include "block/node/node.h"
 
@@ -32,10 +34,19 @@ class Backend {
 
   // The control thread's, changed while the gate is quiesced and idle; read by requests inside.
   Child root{"root", ChildRole::kRoot};
-  // Called on the control thread when the size of the node has changed by a resize.
+  // Called on the control thread when the size of the node has changed (block/graph/resize.h).
   std::function<void(uint64_t size)> on_resize;
+  uint64_t told_size = 0;  // the size in bytes that its user knows; the control thread's
+
+  // Set before the first request; nullptr: nobody listens.
+  BackendListener* listener = nullptr;
+
+  // Called on the control thread when its requests begin to be kept out, and when they may come in
+  // again. Nests. Must not wait, and changes nothing in the graph.
+  std::function<void(bool drained)> on_drain;
 
   Gate gate;
+  RequestStatistics statistics;
 };
 
 }  // namespace penstock

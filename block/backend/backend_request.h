@@ -26,13 +26,27 @@ class SCOPED_CAPABILITY BackendRequest {
 
   // Anything but OK: the request got not in and must do no I/O.
   const absl::Status& status() const { return status_; }
+  // For the backend's statistics, once the I/O is done and before the reply. A request that is not
+  // counted is not in them. REQUIRES: status() is OK.
+  void count(RequestKind kind, ByteRange range, const absl::Status& outcome) IO_CODE {
+    backend_.statistics.count(kind, range, outcome.ok(), begin_);
+    if (!outcome.ok()) [[unlikely]]
+      tell_failure(kind, outcome);
+  }
+  // The request may have changed the size of the node.
+  void tell_size_changed() IO_CODE {
+    if (backend_.listener != nullptr) backend_.listener->size_changed();
+  }
   // The edge for child_io's functions. REQUIRES: status() is OK.
   const Child& root() const { return backend_.root; }
   // Bytes.
   uint64_t size() const { return backend_.root.node->size(); }
 
  private:
+  void tell_failure(RequestKind kind, const absl::Status& outcome) IO_CODE;
+
   Backend& backend_;
+  Nanoseconds begin_ = RequestStatistics::kUntimed;
   absl::Status status_;
 };
 

@@ -17,7 +17,10 @@ class AttachBackend final : public GraphChange {
     plan_.edges.push_back({&backend_.root, &node_, permissions_});
     return absl::OkStatus();
   }
-  void commit(GraphEdit& edit) noexcept override GLOBAL_STATE_CODE { edit.add_backend(backend_); }
+  void commit(GraphEdit& edit) noexcept override GLOBAL_STATE_CODE {
+    edit.add_backend(backend_);
+    backend_.told_size = node_.size();
+  }
 
  private:
   Backend& backend_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "block/graph/change.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <utility>
@@ -24,21 +25,48 @@ void pin_plan(const ChangePlan& plan, Pins& pins) {
     pins.add(change.target);
     pins.add(change.edge->node);
     pins.add(change.edge->parent);
+    pins.add(change.edge->backend);
   }
   for (const Node* node : plan.recomputed) pins.add(node);
   for (const Node* node : plan.drained_nodes) pins.add(node);
+  for (const NodeReopening& reopening : plan.reopened) pins.add(reopening.node);
+}
+
+// What the plan would change and what is going away: a node that is being closed, a backend that is
+// being detached. Whoever does that looks at pins no more. nullptr if there is none.
+const void* going_away(const ChangeState& state, const ChangePlan& plan,
+                       const Pins& pins) GLOBAL_STATE_CODE;
+const void* going_away(const ChangeState& state, const ChangePlan& plan, const Pins& pins) {
+  std::vector<const Node*> nodes(plan.recomputed.begin(), plan.recomputed.end());
+  nodes.insert(nodes.end(), plan.drained_nodes.begin(), plan.drained_nodes.end());
+  for (const EdgeChange& change : plan.edges) {
+    nodes.push_back(change.edge->parent);
+    const Backend* const backend = change.edge->backend;
+    if (backend != plan.detached && state.detaching.count(backend) != 0) return backend;
+  }
+  for (const Node* node : nodes) {
+    if (state.closing.count(node) == 0 || pins.has(node)) continue;
+    // Pinned before its close began, which therefore waits.
+    const bool is_reopened =
+        std::any_of(plan.reopened.begin(), plan.reopened.end(),
+                    [&](const NodeReopening& reopening) { return reopening.node == node; });
+    if (!is_reopened) return node;
+  }
+  return nullptr;
 }
 
 absl::Status compute(Changes changes, PermissionUpdate& update) GLOBAL_STATE_CODE;
 absl::Status compute(Changes changes, PermissionUpdate& update) {
   std::vector<EdgeChange> edges;
   std::vector<Node*> recomputed;
+  std::vector<NodeReopening> reopened;
   for (const auto& change : changes) {
     const ChangePlan& plan = change->plan();
     edges.insert(edges.end(), plan.edges.begin(), plan.edges.end());
     recomputed.insert(recomputed.end(), plan.recomputed.begin(), plan.recomputed.end());
+    reopened.insert(reopened.end(), plan.reopened.begin(), plan.reopened.end());
   }
-  return update.compute(edges, recomputed);
+  return update.compute(edges, recomputed, reopened);
 }
 
 bool all_fit(const Graph& graph, Changes changes) GLOBAL_STATE_CODE;
@@ -62,7 +90,7 @@ bool verify_and_commit(Graph& graph, Changes changes, const DrainedSection& sect
     if (!section.covers(*node)) return false;
   }
 
-  prepared.commit();
+  prepared.commit(section);
   GraphEdit edit(graph);
   for (const auto& change : changes) {
     for (const EdgeChange& edge : change->plan().edges) edit.redirect(*edge.edge, edge.target);
@@ -72,14 +100,30 @@ bool verify_and_commit(Graph& graph, Changes changes, const DrainedSection& sect
   return true;
 }
 
-// One attempt; nothing if it came too late.
-std::optional<absl::Status> co_attempt(Graph& graph, Changes changes,
-                                       Nanoseconds limit) CONTROL_COROUTINE_CODE;
-std::optional<absl::Status> co_attempt(Graph& graph, Changes changes, Nanoseconds limit) {
-  Pins pins(graph);
+absl::Status co_use_drained(Graph& graph, Changes changes,
+                            const DrainedSection& section) CONTROL_COROUTINE_CODE;
+absl::Status co_use_drained(Graph& graph, Changes changes, const DrainedSection& section) {
   for (const auto& change : changes) {
+    if (absl::Status status = change->co_drained(graph, section); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+// One attempt; nothing if it came too late, or if something must be gone first: `*gone_first`.
+std::optional<absl::Status> co_attempt(Graph& graph, Changes changes, Nanoseconds limit,
+                                       const void** gone_first) CONTROL_COROUTINE_CODE;
+std::optional<absl::Status> co_attempt(Graph& graph, Changes changes, Nanoseconds limit,
+                                       const void** gone_first) {
+  Pins pins(graph);
+  PlannedEdges planned;
+  for (const auto& change : changes) {
+    change->follow(planned);
     if (absl::Status status = change->co_prepare(graph); !status.ok()) return status;
+    *gone_first = going_away(graph.changes(), change->plan(), pins);
+    if (*gone_first != nullptr) return std::nullopt;
     pin_plan(change->plan(), pins);
+    planned.add(change->plan().edges);
+    if (change->plan().inserted != nullptr) planned.add_filter(change->plan().inserted);
   }
 
   PermissionUpdate update(graph);
@@ -105,12 +149,18 @@ std::optional<absl::Status> co_attempt(Graph& graph, Changes changes, Nanosecond
     const ChangePlan& plan = change->plan();
     nodes.insert(nodes.end(), plan.drained_nodes.begin(), plan.drained_nodes.end());
     backends.insert(backends.end(), plan.drained_backends.begin(), plan.drained_backends.end());
+    for (const NodeReopening& reopening : plan.reopened) nodes.push_back(reopening.node);
   }
   DrainedSection section(graph);
   PENSTOCK_SYNC_POINT("change:prepared");
   status = section.co_begin_set(std::move(nodes), std::move(backends), limit);
   if (!status.ok()) {
     update.roll_back();
+    return status;
+  }
+  if (status = co_use_drained(graph, changes, section); !status.ok()) {
+    update.roll_back();
+    section.end();
     return status;
   }
   const bool committed = verify_and_commit(graph, changes, section, update);
@@ -124,8 +174,17 @@ std::optional<absl::Status> co_attempt(Graph& graph, Changes changes, Nanosecond
 
 absl::Status co_run_changes(Graph& graph, Changes changes, Nanoseconds limit) {
   for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
-    std::optional<absl::Status> status = co_attempt(graph, changes, limit);
-    if (!status) continue;
+    const void* gone_first = nullptr;
+    std::optional<absl::Status> status = co_attempt(graph, changes, limit, &gone_first);
+    if (!status) {
+      // With all pins released, so that nobody waits for the other.
+      ChangeState& state = graph.changes();
+      co_wait_released(state, AioContext::current()->now() + limit, [&] {
+        return state.closing.count(static_cast<const Node*>(gone_first)) == 0 &&
+               state.detaching.count(static_cast<const Backend*>(gone_first)) == 0;
+      });
+      continue;
+    }
     if (status->ok()) {
       for (const auto& change : changes) change->co_clean_up(graph);
     }

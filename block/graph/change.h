@@ -10,7 +10,8 @@
 // Threads: the control thread.
 // Errors: those of the changes and of PermissionUpdate; ETIMEDOUT from the drain; EAGAIN if other
 //   commands came in between too often. Then nothing has changed.
-// Invariants: several changes are committed together or not at all. No two commits interleave.
+// Invariants: several changes are committed together or not at all, and judged by the graph that
+//   they lead to together. No two commits interleave.
 #pragma once
 
 #include <memory>
@@ -24,6 +25,7 @@
 #include "block/graph/graph.h"
 #include "block/graph/graph_edit.h"
 #include "block/graph/permission_update.h"
+#include "block/graph/planned_edges.h"
 
 namespace penstock {
 
@@ -33,6 +35,9 @@ struct ChangePlan {
   std::vector<Node*> recomputed;           // whose children's permissions are looked at again
   std::vector<Node*> drained_nodes;        // beside the parents that lose permissions
   std::vector<Backend*> drained_backends;  // whose own edge changes
+  const Backend* detached = nullptr;       // goes with the change
+  const Node* inserted = nullptr;          // a filter that gets its users
+  std::vector<NodeReopening> reopened;     // to be drained too
 };
 
 class GraphChange {
@@ -41,6 +46,12 @@ class GraphChange {
 
   // Fills the plan, looking names up after the last wait. Called again for a new attempt.
   virtual absl::Status co_prepare(Graph& graph) CONTROL_COROUTINE_CODE = 0;
+  // Drained and idle, before the slice: I/O of its own, counted in the nodes, that no request may
+  // come between. A failure takes everything back.
+  virtual absl::Status co_drained(Graph& /*graph*/,
+                                  const DrainedSection& /*own*/) CONTROL_COROUTINE_CODE {
+    return absl::OkStatus();
+  }
   // In the slice: false if the plan no longer fits the graph.
   virtual bool still_fits(const Graph& /*graph*/) const GLOBAL_STATE_CODE { return true; }
   // In the slice, after the edges: the rest.
@@ -49,9 +60,16 @@ class GraphChange {
   virtual void co_clean_up(Graph& /*graph*/) CONTROL_COROUTINE_CODE {}
 
   const ChangePlan& plan() const { return plan_; }
+  // Before co_prepare(): what the changes before it have planned.
+  void follow(const PlannedEdges& earlier) { earlier_ = earlier; }
 
  protected:
+  const PlannedEdges& earlier() const { return earlier_; }
+
   ChangePlan plan_;
+
+ private:
+  PlannedEdges earlier_;
 };
 
 absl::Status co_run_changes(Graph& graph, std::span<const std::unique_ptr<GraphChange>> changes,

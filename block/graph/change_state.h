@@ -21,16 +21,21 @@
 
 namespace penstock {
 
+class Backend;
 class DrainedSection;
 class Node;
 
 struct ChangeState {
-  std::vector<DrainedSection*> sections;     // begun, or waiting to be
-  std::map<const Node*, int> driver_drains;  // sections that keep the node's driver quiet
-  std::map<const Node*, int> pins;           // changes under way that name the node
-  std::set<const Node*> claims;              // drivers with a prepared permission change
-  std::set<const Node*> closing;             // nodes that take no new users
-  std::set<std::string> reserved_names;      // of nodes that are being opened
+  std::vector<DrainedSection*> sections;       // begun, or waiting to be
+  std::map<const Node*, int> driver_drains;    // sections that keep the node's driver quiet
+  std::map<const Node*, int> driver_hurries;   // drains that wait for requests in the node
+  std::map<const Node*, int> pins;             // changes under way that name the node
+  std::map<const Backend*, int> backend_pins;  // the same for a backend
+  std::set<const Node*> claims;                // drivers with a prepared permission change
+  std::set<const Node*> closing;               // nodes that take no new users
+  std::set<const Backend*> detaching;          // backends that no other change may name any more
+  std::set<const Node*> reopening;             // nodes that get another driver or other options
+  std::set<std::string> reserved_names;        // of nodes that are being opened
   CoEvent released;
 
   // Held over the slice in which a change is verified and committed: a debug build aborts if a

@@ -67,14 +67,15 @@ void co_prepare_permissions(Graph& graph, const std::vector<EdgeChange>& edges,
 // The slice of a close. Edges that other commands changed meanwhile were prepared for in vain: the
 // permissions are then left wider than they need be.
 std::unique_ptr<Node> detach(Graph& graph, Node& node, const std::vector<EdgeChange>& edges,
-                             PermissionUpdate& prepared,
+                             PermissionUpdate& prepared, const DrainedSection& section,
                              std::vector<std::string>& orphans) GLOBAL_STATE_CODE;
 std::unique_ptr<Node> detach(Graph& graph, Node& node, const std::vector<EdgeChange>& edges,
-                             PermissionUpdate& prepared, std::vector<std::string>& orphans) {
+                             PermissionUpdate& prepared, const DrainedSection& section,
+                             std::vector<std::string>& orphans) {
   ThreadLock slice(graph.changes().slice);
   PermissionUpdate again(graph);
   if (again.compute(edges, {}).ok() && again.same_as(prepared)) {
-    prepared.commit();
+    prepared.commit(section);
   } else {
     prepared.roll_back();
   }
@@ -89,6 +90,17 @@ std::unique_ptr<Node> detach(Graph& graph, Node& node, const std::vector<EdgeCha
   std::unique_ptr<Node> withdrawn = edit.withdraw(node);
   edit.finish();
   return withdrawn;
+}
+
+// False if it takes too long.
+bool co_wait_until_closed(Graph& graph, const std::string& name) CONTROL_COROUTINE_CODE;
+bool co_wait_until_closed(Graph& graph, const std::string& name) {
+  const Nanoseconds deadline = AioContext::current()->now() + kDefaultDrainLimit;
+  return co_wait_released(graph.changes(), deadline, [&] {
+    assert_control_thread();
+    const Node* const node = graph.find(name);
+    return node == nullptr || graph.changes().closing.count(node) == 0;
+  });
 }
 
 }  // namespace
@@ -139,7 +151,7 @@ RetireResult co_retire(Graph& graph, Node& node, Nanoseconds limit) {
   }
 
   co_prepare_permissions(graph, edges, update);
-  std::unique_ptr<Node> withdrawn = detach(graph, node, edges, update, result.orphans);
+  std::unique_ptr<Node> withdrawn = detach(graph, node, edges, update, section, result.orphans);
   section.end();
   co_pass_all_contexts();
   return result;
@@ -148,13 +160,23 @@ RetireResult co_retire(Graph& graph, Node& node, Nanoseconds limit) {
 absl::Status co_close_orphans(Graph& graph, std::vector<std::string> names) {
   absl::Status first;
   while (!names.empty()) {
-    Node* node = graph.find(names.back());
+    const std::string name = std::move(names.back());
     names.pop_back();
+    Node* node = graph.find(name);
     if (node == nullptr || node->user_named || !node->parents.empty()) continue;
-    RetireResult result = co_retire(graph, *node, kDefaultDrainLimit);
-    for (const absl::Status& status : {result.refused, result.inactivation}) {
-      if (first.ok()) first = status;
+    if (graph.changes().closing.count(node) != 0) {
+      // Its end is awaited here too, and that of what it leaves.
+      names.push_back(name);
+      for (const auto& child : node->children) {
+        if (child->node != nullptr) names.insert(names.begin(), child->node->name);
+      }
+      if (co_wait_until_closed(graph, name)) continue;
+      first.Update(errno_message(ETIMEDOUT, "Node '" + name + "' is still being closed."));
+      return first;
     }
+    RetireResult result = co_retire(graph, *node, kDefaultDrainLimit);
+    first.Update(result.refused);
+    first.Update(result.inactivation);
     names.insert(names.end(), result.orphans.begin(), result.orphans.end());
   }
   return first;

@@ -117,6 +117,7 @@ absl::Status DrainedSection::co_begin_here(Nanoseconds limit) {
   for (Backend* backend : covered_gates_) backend->gate.counters().remove_waiter();
   for (Node* node : covered_nodes_) node->counters.remove_waiter();
   waiting_ = false;
+  hurry({});
   begun_ = true;
   if (!idle) end();
   return status;
@@ -166,6 +167,7 @@ void DrainedSection::cover_again() {
   backends.insert(backends.end(), chosen_.begin(), chosen_.end());
   remove_duplicates(backends);
   cover(std::move(nodes), std::move(backends));
+  if (waiting_) hurry(nodes_below(covered_nodes_, covered_gates_));
 }
 
 void DrainedSection::cover(std::vector<Node*> nodes, std::vector<Backend*> backends) {
@@ -176,6 +178,7 @@ void DrainedSection::cover(std::vector<Node*> nodes, std::vector<Backend*> backe
   for (Backend* backend : covered_gates_) {
     if (contains(old_gates, backend)) continue;
     backend->gate.quiesce();
+    if (backend->on_drain) backend->on_drain(true);
     if (waiting_) backend->gate.counters().add_waiter();
     barrier_due_ = true;
   }
@@ -198,9 +201,27 @@ void DrainedSection::cover(std::vector<Node*> nodes, std::vector<Backend*> backe
     if (contains(covered_gates_, backend)) continue;
     if (waiting_) backend->gate.counters().remove_waiter();
     backend->gate.resume();
+    if (backend->on_drain) backend->on_drain(false);
   }
   // Whoever waits looks again at what is covered now.
   if (waiting_) drain_event().set();
+}
+
+// Requests from above may be held back below; when none is left, nobody there need hurry.
+void DrainedSection::hurry(std::vector<Node*> nodes) {
+  std::map<const Node*, int>& hurries = graph_.changes().driver_hurries;
+  const std::vector<Node*> old_nodes = std::exchange(hurried_nodes_, std::move(nodes));
+  for (Node* node : hurried_nodes_) {
+    if (contains(old_nodes, node)) continue;
+    if (hurries[node]++ == 0 && node->driver != nullptr) node->driver->hurry_begin();
+  }
+  for (Node* node : old_nodes) {
+    if (contains(hurried_nodes_, node)) continue;
+    const auto found = hurries.find(node);
+    if (--found->second > 0) continue;
+    hurries.erase(found);
+    if (node->driver != nullptr) node->driver->hurry_end();
+  }
 }
 
 void DrainedSection::note_new_node(Node& node) {

@@ -71,6 +71,7 @@ class DrainedSection {
   absl::Status co_begin_here(Nanoseconds limit) CONTROL_COROUTINE_CODE;
   bool co_wait_idle(Nanoseconds limit) CONTROL_COROUTINE_CODE;
   void cover(std::vector<Node*> nodes, std::vector<Backend*> backends) GLOBAL_STATE_CODE;
+  void hurry(std::vector<Node*> nodes) GLOBAL_STATE_CODE;
   bool gates_idle() const;
   absl::Status timed_out(Nanoseconds limit) const GLOBAL_STATE_CODE;
 
@@ -79,6 +80,7 @@ class DrainedSection {
   std::vector<Backend*> chosen_;         // backends drained by themselves
   std::vector<Node*> covered_nodes_;     // the set and all above it, parents first
   std::vector<Backend*> covered_gates_;  // the backends of those, and the chosen ones
+  std::vector<Node*> hurried_nodes_;     // below those, while it waits
   bool all_ = false;
   bool waiting_ = false;      // waiters are announced at all that is covered
   bool barrier_due_ = false;  // something was quiesced or announced since the last heavy barrier

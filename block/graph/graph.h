@@ -10,6 +10,7 @@
 //   parents drained and idle (see change.h).
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,6 +22,7 @@
 #include "base/thread_roles.h"
 #include "block/backend/backend.h"
 #include "block/graph/change_state.h"
+#include "block/graph/drain.h"
 #include "block/graph/driver_registry.h"
 #include "block/node/node.h"
 #include "block/node/options.h"
@@ -46,7 +48,9 @@ class Graph {
   absl::StatusOr<std::unique_ptr<Backend>> co_attach_backend(
       std::string name, Node& node, Permissions permissions) CONTROL_COROUTINE_CODE;
   // Drains the backend, closes its gate and takes it from its node; afterwards it may be destroyed.
-  absl::Status co_detach_backend(Backend& backend) CONTROL_COROUTINE_CODE;
+  // ETIMEDOUT: it is where it was.
+  absl::Status co_detach_backend(Backend& backend,
+                                 Nanoseconds limit = kDefaultDrainLimit) CONTROL_COROUTINE_CODE;
 
   // Points an edge of `parent` to another node. EBUSY, EINVAL (a loop), ETIMEDOUT (drain).
   absl::Status co_replace_child(const std::string& parent, const std::string& child_name,
@@ -56,6 +60,9 @@ class Graph {
                                          const std::string& node) CONTROL_COROUTINE_CODE;
   // Takes a filter out again and closes it.
   absl::Status co_remove_filter(const std::string& filter) CONTROL_COROUTINE_CODE;
+
+  // Called on the control thread when a node's size has changed (block/graph/resize.h).
+  std::function<void(const Node& node)> on_size_change;
 
   Node* find(const std::string& node_name) const GLOBAL_STATE_CODE;
   std::vector<Node*> nodes() const GLOBAL_STATE_CODE;

@@ -9,6 +9,7 @@
 #include "base/sync_point.h"
 #include "block/graph/attach_child.h"
 #include "block/graph/change.h"
+#include "block/graph/nesting.h"
 #include "block/graph/node_in_flight.h"
 #include "block/graph/retire.h"
 #include "block/graph/topology.h"
@@ -113,11 +114,17 @@ absl::Status Opening::push(NodeOptions options, std::string edge_name) {
   if (!path_.empty()) {
     const OpeningNode& parent = path_.back();
     images = parent.images + (parent.type->role_of(edge_name) == ChildRole::kBacking ? 1 : 0);
+    if (options.image_names == nullptr) options.image_names = parent.options.image_names;
   }
-  if (images > kMaxDepth || path_.size() >= kMaxDepth + images - 1) {
+  if (images > kMaxDepth) {
     return errno_message(EINVAL, "The chain of nodes below '" + path_.front().node->name +
                                      "' is longer than " + std::to_string(kMaxDepth) +
                                      ". Shorten it, by committing or streaming.");
+  }
+  if (path_.size() > kMaxNesting + images - 1) {
+    return errno_message(EINVAL, "Below '" + path_.front().node->name + "' more than " +
+                                     std::to_string(kMaxNesting) +
+                                     " nodes stand above each other. Leave some out.");
   }
   absl::StatusOr<const DriverType*> type = graph_.drivers().find(options.driver);
   if (!type.ok()) return type.status();
@@ -138,8 +145,10 @@ absl::Status Opening::push(NodeOptions options, std::string edge_name) {
   opening.type = *type;
   opening.images = images;
   opening.edge_name = std::move(edge_name);
-  opening.node = std::make_unique<Node>(name, named, (*type)->name());
+  const bool stays = named && !options.goes_with_parents;
+  opening.node = std::make_unique<Node>(name, stays, (*type)->name());
   opening.node->options = options;
+  opening.node->options.image_names = nullptr;
   opening.node->read_only = options.read_only;
   opening.node->home = control_context().shared_from_this();
   const bool has_file = options.children.count("file") != 0;
@@ -191,8 +200,9 @@ absl::Status Opening::co_load(OpeningNode& opening) {
   absl::StatusOr<LoadedDriver> loaded = absl::UnknownError("not loaded");
   {
     NodeInFlight in_flight(node, "open");
+    ImageNames* const own_names = opening.options.image_names.get();
     LoadContext context{opening.options, graph_.host(), node.find_child("file"),
-                        graph_.image_names()};
+                        own_names != nullptr ? own_names : graph_.image_names()};
     loaded = opening.type->co_load(context);
   }
   if (!loaded.ok()) {

@@ -6,8 +6,9 @@
 //
 // Ownership: on the stack of a control command's coroutine; borrows edges and nodes.
 // Threads: the control thread.
-// Errors: EBUSY on a conflict, naming both users and the permissions; EINVAL for a loop; EROFS for
-//   a writer of a read-only node; those of drivers.
+// Errors: EBUSY on a conflict, naming both users and the permissions; EINVAL for a loop, and
+//   for nodes that stand too deep (nesting.h); EROFS for a writer of a read-only node; those of
+//   drivers.
 // Invariants: prepared drivers are claimed, so that no other update prepares them; every prepared
 //   update is committed or rolled back. Edges whose parent is not drained keep what they have taken
 //   and only get more.
@@ -27,6 +28,7 @@
 
 namespace penstock {
 
+class DrainedSection;
 class Graph;
 
 struct EdgeChange {
@@ -36,6 +38,13 @@ struct EdgeChange {
   std::optional<Permissions> permissions;
 };
 
+// A node that is read-only or not, or has another driver, after the change.
+struct NodeReopening {
+  Node* node = nullptr;
+  bool read_only = true;
+  Driver* driver = nullptr;  // that takes the place of the node's; nullptr: it stays
+};
+
 class PermissionUpdate {
  public:
   explicit PermissionUpdate(Graph& graph) : graph_(graph) {}
@@ -43,9 +52,10 @@ class PermissionUpdate {
   PermissionUpdate& operator=(const PermissionUpdate&) = delete;
   ~PermissionUpdate();  // aborts if prepared
 
-  // Everything that follows from `changes`, and from looking at `recomputed` again.
-  absl::Status compute(std::span<const EdgeChange> changes,
-                       std::span<Node* const> recomputed) GLOBAL_STATE_CODE;
+  // Everything that follows from `changes`, and from looking at `recomputed` again. Of several
+  // changes to one edge the last one counts.
+  absl::Status compute(std::span<const EdgeChange> changes, std::span<Node* const> recomputed,
+                       std::span<const NodeReopening> reopened = {}) GLOBAL_STATE_CODE;
   // Nodes that lose a permission on a child, to be drained before the commit.
   std::vector<Node*> narrowed_parents() const GLOBAL_STATE_CODE;
   // True if the drivers that need a preparation are free of other updates.
@@ -62,26 +72,34 @@ class PermissionUpdate {
     return edges_ == other.edges_ && nodes_ == other.nodes_;
   }
 
-  void commit() noexcept GLOBAL_STATE_CODE;
+  // `drained`: what the change has drained. Elsewhere edges are widened only, since requests use
+  // them.
+  void commit(const DrainedSection& drained) noexcept GLOBAL_STATE_CODE;
   void roll_back() noexcept GLOBAL_STATE_CODE;
 
  private:
   Node* target_of(Child& edge) const;
   std::vector<Child*> parents_of(const Node& node) const;
+  std::vector<Child*> children_of(const Node& node) const;
+  Driver* driver_of(const Node& node) const;
+  void note_edge(const EdgeChange& change, std::vector<Node*>& roots);
   absl::StatusOr<std::vector<Node*>> parents_first(const std::vector<Node*>& roots) const
       GLOBAL_STATE_CODE;
+  absl::Status check_nesting() const GLOBAL_STATE_CODE;
   absl::Status check_users(const Node& node,
                            const std::vector<Child*>& users) const GLOBAL_STATE_CODE;
   Permissions permissions_of(const Child& edge) const;
   void release_claims() noexcept GLOBAL_STATE_CODE;
 
   Graph& graph_;
-  std::map<const Child*, Node*> targets_;                // changed edges
-  std::map<const Node*, std::vector<Child*>> arrivals_;  // changed edges by their new target
-  std::map<Child*, Permissions> edges_;                  // what edges will have
-  std::map<Node*, Permissions> nodes_;                   // of drivers that need a preparation
+  std::map<const Child*, Node*> targets_;                 // changed edges
+  std::map<const Node*, std::vector<Child*>> arrivals_;   // changed edges by their new target
+  std::map<const Node*, std::vector<Child*>> additions_;  // changed edges that parents get anew
+  std::map<const Node*, NodeReopening> reopened_;
+  std::map<Child*, Permissions> edges_;  // what edges will have
+  std::map<Node*, Permissions> nodes_;   // of drivers that need a preparation
   std::vector<Node*> claimed_;
-  std::vector<Node*> prepared_;
+  std::vector<Driver*> prepared_;
 };
 
 }  // namespace penstock

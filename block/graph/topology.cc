@@ -33,6 +33,24 @@ std::vector<Node*> with_ancestors(const std::vector<Node*>& nodes) {
   return result;
 }
 
+std::vector<Node*> nodes_below(const std::vector<Node*>& nodes,
+                               const std::vector<Backend*>& backends) {
+  std::set<const Node*> seen(nodes.begin(), nodes.end());
+  std::vector<Node*> result;
+  const auto reach = [&](Node* node) {
+    if (node != nullptr && seen.insert(node).second) result.push_back(node);
+  };
+  for (const Node* node : nodes) {
+    for (const auto& child : node->children) reach(child->node);
+  }
+  for (const Backend* backend : backends) reach(backend->root.node);
+  // It grows while it is walked.
+  for (size_t i = 0; i < result.size(); ++i) {
+    for (const auto& child : result[i]->children) reach(child->node);
+  }
+  return result;
+}
+
 std::vector<Backend*> backends_of(const std::vector<Node*>& nodes) {
   std::vector<Backend*> result;
   for (const Node* node : nodes) {
@@ -40,6 +58,20 @@ std::vector<Backend*> backends_of(const std::vector<Node*>& nodes) {
       if (edge->backend != nullptr) result.push_back(edge->backend);
     }
   }
+  return result;
+}
+
+std::vector<Node*> same_size_above(Node& node) {
+  std::vector<Node*> result{&node};
+  for (size_t i = 0; i < result.size(); ++i) {
+    for (const Child* edge : result[i]->parents) {
+      Node* parent = edge->parent;
+      const bool same = parent != nullptr && parent->driver != nullptr &&
+                        parent->driver->has_size_of_file() && edge->name == "file";
+      if (same) result.push_back(parent);
+    }
+  }
+  result.erase(result.begin());
   return result;
 }
 

@@ -19,8 +19,15 @@ namespace penstock {
 // `nodes` and all nodes above them, each once, parents before their children.
 std::vector<Node*> with_ancestors(const std::vector<Node*>& nodes) GLOBAL_STATE_CODE;
 
+// The nodes below `nodes` and below `backends`, each once, without `nodes` themselves.
+std::vector<Node*> nodes_below(const std::vector<Node*>& nodes,
+                               const std::vector<Backend*>& backends) GLOBAL_STATE_CODE;
+
 // The backends that use one of `nodes` directly.
 std::vector<Backend*> backends_of(const std::vector<Node*>& nodes) GLOBAL_STATE_CODE;
+
+// The nodes above this one that always have its size (Driver::has_size_of_file()), parents last.
+std::vector<Node*> same_size_above(Node& node) GLOBAL_STATE_CODE;
 
 // True if one of `targets` is `start` or below it.
 bool reaches_any(const Node& start, const std::vector<Node*>& targets) GLOBAL_STATE_CODE;

@@ -47,6 +47,11 @@ absl::Status co_flush(const Child& child) IO_CODE;
 // Makes the node's size exactly `size`. EOPNOTSUPP if the driver cannot.
 absl::Status co_resize(const Child& child, uint64_t size) IO_CODE;
 
+// Writes what `range` reads as into the node's own layer, where that has nothing of its own and the
+// bytes are not zeroes. What the node holds does not change: overlapping requests wait meanwhile.
+// It takes write-unchanged, not write. A failure may have copied a part.
+absl::Status co_copy_up(const Child& child, ByteRange range) IO_CODE;
+
 // What the start of `range` is, at this node or (through filters and mappings) below it.
 absl::StatusOr<BlockStatus> co_block_status(const Child& child, ByteRange range) IO_CODE;
 

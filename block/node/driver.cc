@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "block/node/driver.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <set>
 
+#include "base/printable_text.h"
 #include "base/status.h"
 #include "block/node/child.h"
+#include "block/node/node.h"
 
 namespace penstock {
 
@@ -36,6 +40,64 @@ absl::Status DirectIo::co_discard(ByteRange /*range*/) {
 
 absl::StatusOr<BlockStatus> DirectIo::co_block_status(ByteRange range) {
   return BlockStatus{.length = range.length, .data = true, .zero = false, .allocated = true};
+}
+
+absl::Status refuse_changed_options(const ReopenContext& context,
+                                    std::span<const std::string_view> changeable) {
+  const nlohmann::json& now = context.now.driver_options;
+  const nlohmann::json& then = context.options.driver_options;
+  std::set<std::string> names;
+  for (const auto& [name, value] : now.items()) names.insert(name);
+  for (const auto& [name, value] : then.items()) names.insert(name);
+  for (const std::string& name : names) {
+    if (std::find(changeable.begin(), changeable.end(), name) != changeable.end()) continue;
+    const auto old_value = now.find(name);
+    const auto new_value = then.find(name);
+    if (old_value != now.end() && new_value != then.end() && *old_value == *new_value) continue;
+    const auto text = [&](const nlohmann::json& options, const auto& found) {
+      return found == options.end() ? std::string("its default") : printable_text(found->dump());
+    };
+    return errno_message(EINVAL, "Cannot change the option '" + printable_text(name) +
+                                     "' of driver '" + context.now.driver + "' from " +
+                                     text(now, old_value) + " to " + text(then, new_value) +
+                                     " while the node is open. Say it as it was opened.");
+  }
+  return absl::OkStatus();
+}
+
+namespace {
+
+// The node whose bytes these are: below filters.
+const Node* storage_of(const Node* node) {
+  while (node != nullptr && node->driver != nullptr && node->driver->is_filter()) {
+    const Child* const file = node->find_child("file");
+    if (file == nullptr || file->node == nullptr) break;
+    node = file->node;
+  }
+  return node;
+}
+
+}  // namespace
+
+absl::Status refuse_other_storage(const ReopenContext& context) {
+  if (storage_of(context.file) == storage_of(context.new_file)) return absl::OkStatus();
+  return errno_message(EINVAL, "Cannot change 'file' from '" + context.file->name + "' to '" +
+                                   context.new_file->name + "': what driver '" +
+                                   context.now.driver +
+                                   "' has read belongs to the file. Give the same file, with or "
+                                   "without filters above it, or add a new node.");
+}
+
+absl::StatusOr<Reopened> Driver::co_prepare_reopen(const ReopenContext& context) {
+  if (absl::Status status = refuse_changed_options(context); !status.ok()) return status;
+  Reopened result;
+  if (is_filter()) {
+    result.size = context.new_file_size;
+    result.size_follows_file = true;
+  } else if (absl::Status status = refuse_other_storage(context); !status.ok()) {
+    return status;
+  }
+  return result;
 }
 
 absl::Status Driver::co_prepare_permissions(const Permissions& /*permissions*/) {

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -98,6 +99,29 @@ class Resizable {
   virtual absl::Status co_resize(uint64_t size) IO_CODE = 0;
 };
 
+class Driver;
+
+// A new description of a node that is open.
+struct ReopenContext {
+  const NodeOptions& now;      // as it was opened
+  const NodeOptions& options;  // as it is to be
+  HostServices& host;
+  // The "file" child as it is and as it will be, and the size that the latter will have (bytes).
+  const Node* file = nullptr;
+  const Node* new_file = nullptr;
+  uint64_t new_file_size = 0;
+};
+
+// What a driver answers to it.
+struct Reopened {
+  // Takes this driver's place when all is committed; nullptr: it stays. It uses the same edges.
+  // Until then it is only asked for child_permissions() and the *_permissions() functions.
+  std::unique_ptr<Driver> driver;
+  std::optional<uint64_t> size;    // the node's, bytes; nothing: it stays
+  bool size_follows_file = false;  // `size` grows and shrinks as `new_file_size` does meanwhile
+  std::optional<Limits> limits;
+};
+
 class Driver {
  public:
   virtual ~Driver() = default;
@@ -107,8 +131,10 @@ class Driver {
   virtual DirectIo* direct_io() { return nullptr; }
   virtual Resizable* resizable() { return nullptr; }
   virtual Checkable* checkable() { return nullptr; }
-  // True for a filter: its size, limits and status are its "file" child's.
+  // True for a filter: its bytes, size and status are its "file" child's.
   virtual bool is_filter() const { return false; }
+  // True if the node's size is that of its "file", whoever changes that.
+  virtual bool has_size_of_file() const { return is_filter(); }
 
   // An internal event of the choke point (the field's name: "pwritev_rmw_head", ...) for the node's
   // driver; only the faults filter does something with it. `range` is what the event is about.
@@ -129,6 +155,16 @@ class Driver {
   // A drained section begins, or has ended: stop or resume what the driver starts by itself.
   virtual void drain_begin() GLOBAL_STATE_CODE {}
   virtual void drain_end() GLOBAL_STATE_CODE {}
+  // A drain of what is above this node waits for requests that may be in it: let go those that it
+  // holds back on purpose, and hold back no more until the end.
+  virtual void hurry_begin() GLOBAL_STATE_CODE {}
+  virtual void hurry_end() GLOBAL_STATE_CODE {}
+
+  // Gets ready what the new description needs (a new descriptor); may wait, and only adds. What it
+  // answers is dropped if the change does not come. The default refuses other driver options, and
+  // another "file" unless its bytes are the same or the driver is a filter.
+  virtual absl::StatusOr<Reopened> co_prepare_reopen(const ReopenContext& context)
+      CONTROL_COROUTINE_CODE;
 
   // Writes back and releases what needs I/O (locks, dirty marks). Nothing follows but the
   // destructor.
@@ -143,6 +179,15 @@ class Driver {
   // Bytes that the node itself occupies on its storage (0 for formats: their children count).
   virtual uint64_t allocated_bytes() const { return 0; }
 };
+
+// EINVAL naming the first driver option that the new description changes, but for those in
+// `changeable`.
+absl::Status refuse_changed_options(const ReopenContext& context,
+                                    std::span<const std::string_view> changeable = {});
+
+// EINVAL if the new "file" holds other bytes than the one that the driver has read: another one
+// than with filters above it or taken away.
+absl::Status refuse_other_storage(const ReopenContext& context);
 
 // What co_load hands back: everything that a node needs.
 struct LoadedDriver {
@@ -169,6 +214,10 @@ class DriverType {
   virtual std::string_view name() const = 0;
   // True if it has a "file" child.
   virtual bool has_file_child() const = 0;
+  // True if options may name or describe a child called so.
+  virtual bool takes_child(std::string_view child_name) const {
+    return has_file_child() && child_name == "file";
+  }
   // What the child is for (attach order and default permissions).
   virtual ChildRole role_of(std::string_view child_name) const;
   // 0: not this format; 100: surely. `head` is the start of the image (up to 64 KiB).

@@ -57,6 +57,8 @@ class Node {
   std::vector<Child*> parents;
   int drain_depth = 0;  // sections on this node itself
   NodeOptions options;  // as opened, for queries and reopen
+  // Edges that a reopening has taken out: changes under way may still name them.
+  std::vector<std::unique_ptr<Child>> former_children;
   std::shared_ptr<AioContext>
       home;  // runs the node's own timers and background work; requests do not need it
 

@@ -16,10 +16,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "block/node/permission.h"
 #include "nlohmann/json.hpp"
 
 namespace penstock {
 
+class ImageNames;
 struct NodeOptions;
 
 // A child is opened with the node, or refers to a node that is there.
@@ -38,6 +40,15 @@ struct NodeOptions {
   // "file" only: opened in place of the file name, without following any symbolic link. What an
   // untrusted name was resolved to; empty: the file name is the user's own.
   std::string resolved_path;
+  // "file" only: what other processes may do with the file at most, whatever is shared in this one.
+  Permission shared_outside = kAllPermissions;
+  // A node with a name of its own goes with its last parent too.
+  bool goes_with_parents = false;
+  // A filter that is still to come between its "file" and that node's users.
+  bool awaits_users = false;
+  // Decides about files that images name, here and in what is opened below, in place of the
+  // graph's. Not kept: it is for this opening only.
+  std::shared_ptr<ImageNames> image_names;
   std::map<std::string, ChildOptions> children;              // "file", "backing"
   nlohmann::json driver_options = nlohmann::json::object();  // the driver's own, by QEMU's names
 };

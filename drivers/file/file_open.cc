@@ -141,7 +141,7 @@ absl::StatusOr<std::unique_ptr<FileHandle>> co_open_file(HostServices& host,
   file->writable = !options.read_only;
   file->direct = options.cache_direct;
   file->unmap = options.discard_unmap;
-  const absl::Status inspected = ThreadPool::shared().co_run([&] { return inspect(*file); });
+  const absl::Status inspected = ThreadPool::storage().co_try_run([&] { return inspect(*file); });
   if (!inspected.ok()) return inspected;
   return file;
 }

@@ -49,7 +49,7 @@ absl::Status co_punch(FileHandle& file, ByteRange range) COROUTINE_CODE {
 
 absl::Status co_discard_blocks(FileHandle& file, ByteRange range) COROUTINE_CODE {
   if (!file.can_discard_blocks.load(std::memory_order_relaxed)) return unsupported(file);
-  const int error = ThreadPool::shared().co_run([&] {
+  const int error = ThreadPool::storage().co_run([&] {
     std::array<uint64_t, 2> argument = {range.offset, range.length};
     return ioctl(file.fd.get(), BLKDISCARD, argument.data()) == 0 ? 0 : errno;
   });

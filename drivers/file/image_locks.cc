@@ -99,6 +99,16 @@ absl::Status ImageLocks::prepare(const Permissions& wanted) {
   return checked;
 }
 
+absl::Status ImageLocks::prepare_as(const ImageLocks& other) {
+  mode_ = other.mode_;
+  prepared_ = other.prepared_;
+  if (mode_ == Mode::kOff) return absl::OkStatus();
+  const int error = add(prepared_);
+  if (error == 0) return absl::OkStatus();
+  reduce_to(committed_);
+  return errno_status(error, "locking " + path_ + " once more");
+}
+
 absl::Status ImageLocks::check(const Permissions& wanted) {
   for (int bit = 0; bit < kPermissionBits; ++bit) {
     const Permission permission = 1u << bit;

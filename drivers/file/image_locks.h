@@ -30,11 +30,15 @@ class ImageLocks {
   ImageLocks& operator=(const ImageLocks&) = delete;
 
   absl::Status prepare(const Permissions& wanted) BLOCKING_CODE;
+  // Prepares the locks that `other`, on another descriptor of the same file, has prepared. Nobody
+  // else is looked for: that one has.
+  absl::Status prepare_as(const ImageLocks& other) BLOCKING_CODE;
   void commit();
   void roll_back();
   void release_all();
 
   bool active() const { return mode_ != Mode::kOff; }
+  Mode mode() const { return mode_; }
 
  private:
   // The permissions whose bytes are locked, in both rows.

@@ -20,6 +20,8 @@ class NullDriver final : public Driver, public DirectIo {
 
   DirectIo* direct_io() override { return this; }
   nlohmann::json describe() const override;
+  absl::StatusOr<Reopened> co_prepare_reopen(const ReopenContext& context)
+      CONTROL_COROUTINE_CODE override;
 
  private:
   absl::Status co_readv(uint64_t offset, const IoVector& data, RequestFlags flags) IO_CODE override;
@@ -37,9 +39,14 @@ class NullDriver final : public Driver, public DirectIo {
 
 class NullDriverType final : public DriverType {
  public:
-  std::string_view name() const override { return "null-co"; }
+  // `name`: a constant, as the field has several for it.
+  explicit NullDriverType(std::string_view name = "null-co") : name_(name) {}
+  std::string_view name() const override { return name_; }
   bool has_file_child() const override { return false; }
   absl::StatusOr<LoadedDriver> co_load(const LoadContext& context) const IO_CODE override;
+
+ private:
+  const std::string_view name_;
 };
 
 }  // namespace penstock

@@ -47,6 +47,11 @@ uint64_t cache_capacity(uint64_t share, uint64_t slice_size) {
 
 }  // namespace
 
+absl::Status refuse_qcow2_writing() {
+  return errno_message(
+      EROFS, "qcow2: writing qcow2 images is not supported yet; open the image read-only.");
+}
+
 Qcow2Driver::Qcow2Driver(const Child& file, Qcow2Image image, View view)
     : file_(file),
       image_(std::move(image)),
@@ -112,6 +117,11 @@ std::vector<std::string> Qcow2Driver::warnings() const {
     texts.push_back("its snapshots are not shown: " + status_text(damage));
   }
   return texts;
+}
+
+absl::StatusOr<Reopened> Qcow2Driver::co_prepare_reopen(const ReopenContext& context) {
+  if (!context.options.read_only) return refuse_qcow2_writing();
+  return Driver::co_prepare_reopen(context);
 }
 
 absl::StatusOr<Mapping> Qcow2Driver::co_map(ByteRange range, MapIntent intent) {

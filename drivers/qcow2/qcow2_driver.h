@@ -35,6 +35,9 @@ struct Qcow2Image {
   std::vector<Qcow2Bitmap> bitmaps;  // empty too if they cannot be read
 };
 
+// EROFS.
+absl::Status refuse_qcow2_writing();
+
 class Qcow2Driver final : public Driver, public MappedIo, public Checkable {
  public:
   // What the node shows: the newest state, or a snapshot's.
@@ -54,6 +57,9 @@ class Qcow2Driver final : public Driver, public MappedIo, public Checkable {
   nlohmann::json describe() const override;
   // That the image is marked corrupt, or has a snapshot table that cannot be read.
   std::vector<std::string> warnings() const override;
+  // Another backing file, and filters above the file that is open; EROFS for writing.
+  absl::StatusOr<Reopened> co_prepare_reopen(const ReopenContext& context)
+      CONTROL_COROUTINE_CODE override;
 
  private:
   absl::StatusOr<Mapping> co_map(ByteRange range, MapIntent intent) IO_CODE override;
@@ -75,6 +81,9 @@ class Qcow2DriverType final : public DriverType {
  public:
   std::string_view name() const override { return "qcow2"; }
   bool has_file_child() const override { return true; }
+  bool takes_child(std::string_view child_name) const override {
+    return child_name == "file" || child_name == "backing" || child_name == "data-file";
+  }
   int probe(std::span<const std::byte> head) const override;
   absl::StatusOr<LoadedDriver> co_load(const LoadContext& context) const IO_CODE override;
 };

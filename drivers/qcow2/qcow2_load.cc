@@ -183,11 +183,7 @@ absl::StatusOr<LoadedDriver> Qcow2DriverType::co_load(const LoadContext& context
   if (context.file == nullptr) {
     return errno_message(EINVAL, "qcow2: there is no \"file\" child; name one in the options.");
   }
-  if (!context.options.read_only) {
-    return errno_message(EROFS,
-                         "qcow2: writing qcow2 images is not supported yet; open the image "
-                         "read-only.");
-  }
+  if (!context.options.read_only) return refuse_qcow2_writing();
   const Child& file = *context.file;
   Qcow2Image image;
   absl::StatusOr<Qcow2Header> header = co_read_header(file, wanted->lost_tables);

@@ -10,6 +10,34 @@
 #include "block/node/node.h"
 
 namespace penstock {
+namespace {
+
+struct Window {
+  uint64_t base = 0;  // bytes, in the child
+  uint64_t size = 0;
+  bool fixed_size = false;
+};
+
+// `below`: the child's size in bytes.
+absl::StatusOr<Window> read_window(const NodeOptions& options, uint64_t below) {
+  OptionReader reader(options);
+  const bool fixed_size = options.driver_options.contains("size");
+  const auto base = reader.take_size("offset", 0);
+  if (!base.ok()) return base.status();
+  const auto wanted = reader.take_size("size", 0);
+  if (!wanted.ok()) return wanted.status();
+  if (const auto left = reader.finish(); !left.ok()) return left;
+  if (*base > below || (fixed_size && *wanted > below - *base)) {
+    return errno_message(EINVAL,
+                         "raw: the window at offset " + std::to_string(*base) +
+                             (fixed_size ? " of " + std::to_string(*wanted) + " bytes" : "") +
+                             " does not fit into the " + std::to_string(below) +
+                             " bytes of the file; choose a smaller offset or size.");
+  }
+  return Window{*base, fixed_size ? *wanted : below - *base, fixed_size};
+}
+
+}  // namespace
 
 bool RawDriver::grows_by_writing() const {
   const Resizable* below = file_.node->driver->resizable();
@@ -46,31 +74,29 @@ absl::Status RawDriver::co_resize(uint64_t size) {
   return penstock::co_resize(file_, *child_size);
 }
 
+absl::StatusOr<Reopened> RawDriver::co_prepare_reopen(const ReopenContext& context) {
+  const absl::StatusOr<Window> window = read_window(context.options, context.new_file_size);
+  if (!window.ok()) return window.status();
+  Reopened result;
+  result.size = window->size;
+  result.size_follows_file = !window->fixed_size;
+  if (window->base != base_ || window->fixed_size != fixed_size_) {
+    result.driver = std::make_unique<RawDriver>(file_, window->base, window->fixed_size);
+  }
+  return result;
+}
+
 ChildRole RawDriverType::role_of(std::string_view /*child_name*/) const { return ChildRole::kData; }
 
 absl::StatusOr<LoadedDriver> RawDriverType::co_load(const LoadContext& context) const {
-  OptionReader reader(context.options);
-  const bool fixed_size = context.options.driver_options.contains("size");
-  const auto base = reader.take_size("offset", 0);
-  if (!base.ok()) return base.status();
-  const auto wanted = reader.take_size("size", 0);
-  if (!wanted.ok()) return wanted.status();
-  if (const auto left = reader.finish(); !left.ok()) return left;
   if (context.file == nullptr) {
     return errno_message(EINVAL, "raw: there is no \"file\" child; name one in the options.");
   }
-
-  const uint64_t below = context.file->node->size();
-  if (*base > below || (fixed_size && *wanted > below - *base)) {
-    return errno_message(EINVAL,
-                         "raw: the window at offset " + std::to_string(*base) +
-                             (fixed_size ? " of " + std::to_string(*wanted) + " bytes" : "") +
-                             " does not fit into the " + std::to_string(below) +
-                             " bytes of the file; choose a smaller offset or size.");
-  }
+  const absl::StatusOr<Window> window = read_window(context.options, context.file->node->size());
+  if (!window.ok()) return window.status();
   LoadedDriver loaded;
-  loaded.driver = std::make_unique<RawDriver>(*context.file, *base, fixed_size);
-  loaded.size = fixed_size ? *wanted : below - *base;
+  loaded.driver = std::make_unique<RawDriver>(*context.file, window->base, window->fixed_size);
+  loaded.size = window->size;
   loaded.file_name = context.file->node->file_name;
   return loaded;
 }

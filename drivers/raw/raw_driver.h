@@ -21,10 +21,13 @@ class RawDriver final : public Driver, public MappedIo, public Resizable {
 
   MappedIo* mapped_io() override { return this; }
   Resizable* resizable() override { return fixed_size_ ? nullptr : this; }
+  bool has_size_of_file() const override { return base_ == 0 && !fixed_size_; }
   bool grows_by_writing() const override;
   Permissions child_permissions(const Child& child,
                                 const Permissions& parents) const GLOBAL_STATE_CODE override;
   nlohmann::json describe() const override;
+  absl::StatusOr<Reopened> co_prepare_reopen(const ReopenContext& context)
+      CONTROL_COROUTINE_CODE override;
 
  private:
   absl::StatusOr<Mapping> co_map(ByteRange range, MapIntent intent) IO_CODE override;

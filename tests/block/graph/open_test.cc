@@ -2,6 +2,7 @@
 #include <cerrno>
 
 #include "base/status.h"
+#include "block/graph/nesting.h"
 #include "block/graph/topology.h"
 #include "iothreads/co_event.h"
 #include "tests/block/graph/graph_fixture.h"
@@ -128,18 +129,40 @@ TEST_F(OpenTest, AnExplicitlyEmptyChildSuppressesTheWantedOne) {
 }
 
 TEST_F(OpenTest, LongChainsOpenAndClose) {
-  NodeOptions options = spy_options("n0");
-  for (int i = 1; i < 250; ++i) {
-    options = spy_above("spy-filter", "n" + std::to_string(i), std::move(options));
-  }
-  ASSERT_OK(open(options));
-  EXPECT_EQ(spies_.live(), 250);
+  const auto chain = [](const std::string& name, int length) {
+    NodeOptions options = spy_options(name + "0");
+    for (int i = 1; i < length; ++i) {
+      auto below = std::make_shared<NodeOptions>(std::move(options));
+      const std::string layer = name + std::to_string(i);
+      options = spy_above("spy-format", layer, spy_options(layer + "-file"));
+      options.children["backing"].inline_options = std::move(below);
+    }
+    return options;
+  };
+  ASSERT_OK(open(chain("n", 250)));
+  EXPECT_EQ(spies_.live(), 250 + 249);
+  EXPECT_TRUE(fails_with(open(chain("m", 300)), EINVAL, {"256"}));
+}
 
-  NodeOptions endless = spy_options("m0");
-  for (int i = 1; i < 300; ++i) {
-    endless = spy_above("spy-filter", "m" + std::to_string(i), std::move(endless));
-  }
-  EXPECT_TRUE(fails_with(open(endless), EINVAL, {"256"}));
+TEST_F(OpenTest, NodesStandOnlySoDeepBelowEachOther) {
+  const auto stack = [](const std::string& name, size_t filters) {
+    NodeOptions options = spy_options(name);
+    for (size_t i = 1; i <= filters; ++i) {
+      options = spy_above("spy-filter", name + std::to_string(i), std::move(options));
+    }
+    return options;
+  };
+  ASSERT_OK(open(stack("n", kMaxNesting)));
+  EXPECT_TRUE(fails_with(open(stack("m", kMaxNesting + 1)), EINVAL, {"Leave some out"}));
+  const std::string before = picture();
+  NodeOptions above = spy_options("above");
+  above.driver = "spy-filter";
+  NodeOptions below = above;
+  below.node_name = "below";
+  EXPECT_TRUE(fails_with(insert_filter(above, "n" + std::to_string(kMaxNesting)), EINVAL,
+                         {"32", "above each other"}));
+  EXPECT_TRUE(fails_with(insert_filter(below, "n"), EINVAL, {"above each other"}));
+  EXPECT_EQ(picture(), before);
 }
 
 TEST_F(OpenTest, ANodeOpenedInsideADrainOfAllIsBornDrained) {

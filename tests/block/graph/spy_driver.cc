@@ -51,6 +51,22 @@ class SpyDriver : public Driver, public DirectIo, public Resizable {
   }
   void drain_end() override GLOBAL_STATE_CODE { --spy_.drained; }
 
+  absl::StatusOr<Reopened> co_prepare_reopen(const ReopenContext& context) override
+      CONTROL_COROUTINE_CODE {
+    if (spy_.on_reopen) {
+      if (absl::Status status = spy_.on_reopen(); !status.ok()) return status;
+    }
+    if (absl::Status status = refuse_changed_options(context); !status.ok()) return status;
+    if (spy_.keeps_its_storage) {
+      if (absl::Status status = refuse_other_storage(context); !status.ok()) return status;
+    }
+    Reopened result;
+    if (filter_) result.size = context.new_file_size;
+    result.size_follows_file = filter_;
+    result.driver = std::make_unique<SpyDriver>(spy_, file_, filter_);
+    return result;
+  }
+
   absl::Status co_inactivate() override IO_CODE {
     ++spy_.inactivations;
     return spy_.on_inactivate ? spy_.on_inactivate() : absl::OkStatus();
@@ -119,6 +135,10 @@ class SpyType : public DriverType {
 
   std::string_view name() const override { return name_; }
   bool has_file_child() const override { return has_file_; }
+  bool takes_child(std::string_view child_name) const override {
+    const bool format = has_file_ && !filter_;
+    return (has_file_ && child_name == "file") || (format && child_name == "backing");
+  }
   ChildRole role_of(std::string_view child_name) const override {
     if (filter_ && child_name == "file") return ChildRole::kFiltered;
     return DriverType::role_of(child_name);

@@ -43,6 +43,8 @@ struct Spy {
   std::function<absl::Status()> on_request;  // in the request's coroutine; may yield
   std::function<absl::Status(const Permissions&)> on_prepare;
   std::function<absl::Status()> on_inactivate;
+  bool keeps_its_storage = false;           // as a format does: another "file" is refused
+  std::function<absl::Status()> on_reopen;  // may yield; each reopening makes a new driver
   std::function<Permissions(const Child&, const Permissions&)> child_permissions;
   std::map<std::string, ChildOptions> wanted_children;
 
