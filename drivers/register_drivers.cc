@@ -8,6 +8,7 @@
 #include "drivers/null/null_driver.h"
 #include "drivers/qcow2/qcow2_driver.h"
 #include "drivers/raw/raw_driver.h"
+#include "drivers/throttle/throttle_driver.h"
 
 namespace penstock {
 
@@ -20,6 +21,7 @@ void register_drivers(DriverRegistry& registry) {
   registry.add(std::make_unique<NullDriverType>());
   registry.add(std::make_unique<NullDriverType>("null-aio"));
   registry.add(std::make_unique<FaultsDriverType>());
+  registry.add(std::make_unique<ThrottleDriverType>());
 }
 
 }  // namespace penstock

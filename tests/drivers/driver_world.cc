@@ -43,6 +43,17 @@ absl::StatusOr<UniqueFd> TestHost::co_open_resolved(const std::string& path, int
   return co_open(path, flags | O_NOFOLLOW);
 }
 
+absl::StatusOr<UniqueFd> TestHost::co_create(const std::string& path, mode_t mode) {
+  int error = 0;
+  UniqueFd fd = ThreadPool::shared().co_run([&] {
+    UniqueFd created(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+    if (!created.valid()) error = errno;
+    return created;
+  });
+  if (!fd.valid()) return errno_status(error, "creating " + path);
+  return fd;
+}
+
 absl::StatusOr<UniqueFd> TestHost::co_mount(const MountRequest& /*request*/) {
   return errno_status(ENOSYS, "mounting");
 }
@@ -63,7 +74,7 @@ NodeOptions options_from_json(nlohmann::json json) {
   options.force_share = json.value("force-share", false);
   options.discard_unmap = json.value("discard", "unmap") == "unmap";
   if (json.contains("cache")) options.cache_direct = json["cache"].value("direct", false);
-  for (const char* name : {"file", "backing", "data-file"}) {
+  for (const char* name : {"file", "backing", "data-file", "target"}) {
     if (!json.contains(name)) continue;
     nlohmann::json& given = json[name];
     ChildOptions& child = options.children[name];
@@ -74,7 +85,7 @@ NodeOptions options_from_json(nlohmann::json json) {
     }
   }
   for (const char* general : {"driver", "node-name", "read-only", "force-share", "discard", "cache",
-                              "file", "backing", "data-file"}) {
+                              "file", "backing", "data-file", "target"}) {
     json.erase(general);
   }
   options.driver_options = std::move(json);

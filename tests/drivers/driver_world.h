@@ -35,6 +35,7 @@ class TestHost final : public HostServices {
   absl::StatusOr<UniqueFd> co_open(const std::string& path, int flags) COROUTINE_CODE override;
   absl::StatusOr<UniqueFd> co_open_resolved(const std::string& path,
                                             int flags) COROUTINE_CODE override;
+  absl::StatusOr<UniqueFd> co_create(const std::string& path, mode_t mode) COROUTINE_CODE override;
   absl::StatusOr<UniqueFd> co_mount(const MountRequest& request) COROUTINE_CODE override;
   absl::Status co_unmount(const std::string& mount_point, bool lazy) COROUTINE_CODE override;
   absl::StatusOr<UniqueFd> co_clone_session(int session_fd) COROUTINE_CODE override;
@@ -76,6 +77,10 @@ class DriverWorld {
   absl::Status resize(Backend& backend, uint64_t size);
   absl::StatusOr<BlockStatus> status(Backend& backend, ByteRange range);
 
+  const DriverRegistry& drivers() const { return registry_; }
+  // For drivers of the test's own, before they are opened.
+  DriverRegistry& drivers() { return registry_; }
+  Graph& graph() { return *graph_; }
   unsigned iothreads() const { return static_cast<unsigned>(iothreads_.size()); }
   AioContext& context(unsigned index) { return iothreads_[index % iothreads_.size()]->context(); }
   // Runs each in a coroutine of its own, spread over the IoThreads, and waits for all.
