@@ -3,6 +3,8 @@
 
 #include <memory>
 
+#include "drivers/copy_before_write/copy_before_write_driver.h"
+#include "drivers/copy_on_read/copy_on_read_driver.h"
 #include "drivers/faults/faults_driver.h"
 #include "drivers/file/file_driver.h"
 #include "drivers/null/null_driver.h"
@@ -22,6 +24,8 @@ void register_drivers(DriverRegistry& registry) {
   registry.add(std::make_unique<NullDriverType>("null-aio"));
   registry.add(std::make_unique<FaultsDriverType>());
   registry.add(std::make_unique<ThrottleDriverType>());
+  registry.add(std::make_unique<CopyBeforeWriteDriverType>());
+  registry.add(std::make_unique<CopyOnReadDriverType>());
 }
 
 }  // namespace penstock

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "block/io/child_io.h"
+#include "drivers/throttle/throttle_groups.h"
 #include "iothreads/coroutine.h"
 #include "tests/drivers/driver_world.h"
 #include "tests/drivers/test_files.h"
@@ -25,7 +26,9 @@ constexpr uint64_t kRegion = kSize / kRegions;  // regions meet inside sectors
 struct Stack {
   std::string name = "";
   std::string folder = "/dev/shm";
-  std::string layers = "file";  // "raw", "raw_offset", "faults", "faults_4096", "raw_on_faults"
+  // "raw", "raw_offset", "faults", "faults_4096", "raw_on_faults", "throttle", "copy_on_read",
+  // "copy_before_write"
+  std::string layers = "file";
   bool direct = false;
   bool unmap = true;
   Engine engine = Engine::kAuto;
@@ -41,6 +44,14 @@ struct Stack {
     if (layers == "raw_offset") return {{"driver", "raw"}, {"offset", kWindow}, {"file", file}};
     if (layers == "faults") return {{"driver", "faults"}, {"file", file}};
     if (layers == "faults_4096") return {{"driver", "faults"}, {"align", 4096}, {"file", file}};
+    if (layers == "throttle") {
+      return {{"driver", "throttle"}, {"throttle-group", "fast"}, {"file", file}};
+    }
+    if (layers == "copy_on_read") return {{"driver", "copy-on-read"}, {"file", file}};
+    if (layers == "copy_before_write") {
+      const json target = {{"driver", "null-co"}, {"size", kSize}};
+      return {{"driver", "copy-before-write"}, {"file", file}, {"target", target}};
+    }
     if (layers == "raw_on_faults") {
       return {{"driver", "raw"}, {"file", {{"driver", "faults"}, {"align", 512}, {"file", file}}}};
     }
@@ -50,8 +61,8 @@ struct Stack {
 
 std::vector<Stack> stacks() {
   std::vector<Stack> all;
-  for (const char* layers :
-       {"file", "raw", "raw_offset", "faults", "faults_4096", "raw_on_faults"}) {
+  for (const char* layers : {"file", "raw", "raw_offset", "faults", "faults_4096", "raw_on_faults",
+                             "throttle", "copy_on_read", "copy_before_write"}) {
     for (const unsigned iothreads : {1u, 4u}) {
       all.push_back({.layers = layers, .iothreads = iothreads});
       all.push_back({.folder = "/tmp", .layers = layers, .iothreads = iothreads});
@@ -72,6 +83,13 @@ std::vector<Stack> stacks() {
 }
 
 void PrintTo(const Stack& stack, std::ostream* out) { *out << stack.name; }
+
+// Limits that hold back a little of what the tests do.
+void add_throttle_group(DriverWorld& world) {
+  const auto limits = throttle_limits_from_json({{"iops-total", 20'000}}, {});
+  const auto added = throttle_groups(world.drivers()).add("fast", *limits);
+  EXPECT_TRUE(added.ok()) << status_text(added);
+}
 
 void expect_ok(const absl::Status& status) { EXPECT_TRUE(status.ok()) << status_text(status); }
 
@@ -212,6 +230,7 @@ TEST_P(Conformance, RandomRequestsFromAllThreadsMatchAModelOfTheBytes) {
   const Bytes before_window = pattern(base(), 1);
   if (base() > 0) file.write(0, before_window);
   DriverWorld world(stack().iothreads, stack().engine);
+  add_throttle_group(world);
   Backend& backend = world.serve(stack().options(file.path()));
   ASSERT_EQ(backend.root.node->size(), kSize);
 
@@ -236,6 +255,7 @@ TEST_P(Conformance, ReadsOfTheLastBytesOfAnOddSizeAreExact) {
   const Bytes data = pattern(1000, 5);
   file.write(base(), data);
   DriverWorld world(stack().iothreads, stack().engine);
+  add_throttle_group(world);
   Backend& backend = world.serve(stack().options(file.path()));
   EXPECT_EQ(world.read(backend, 0, 1000), data);
   EXPECT_EQ(world.read(backend, 999, 1), Bytes(1, data[999]));
@@ -248,6 +268,7 @@ TEST_P(Conformance, WritersPastTheEndLoseNothing) {
   constexpr uint64_t kRecords = 16;  // each writer's
   const TestFile file(stack().folder, base() + 100);
   DriverWorld world(stack().iothreads, stack().engine);
+  add_throttle_group(world);
   Backend& backend = world.serve(stack().options(file.path()));
 
   std::vector<std::function<void()>> work;
@@ -275,6 +296,7 @@ TEST_P(Conformance, WritersPastTheEndLoseNothing) {
 TEST_P(Conformance, ResizingShrinksAndGrowsWithZeroes) {
   const TestFile file(stack().folder, base() + 100'000);
   DriverWorld world(stack().iothreads, stack().engine);
+  add_throttle_group(world);
   Backend& backend = world.serve(stack().options(file.path()));
   const Bytes data = pattern(100'000, 3);
   expect_ok(world.write(backend, 0, data));
@@ -296,6 +318,7 @@ TEST_P(Conformance, BlockStatusFindsTheHolesThatTheFilesystemKnows) {
     file.write(start + page * kPage, pattern(kPage, page));
   }
   DriverWorld world(stack().iothreads, stack().engine);
+  add_throttle_group(world);
   Backend& backend = world.serve(stack().options(file.path()));
 
   const std::vector<bool> pages = file.data_pages();
