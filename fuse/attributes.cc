@@ -86,13 +86,15 @@ absl::Status check_owner_and_mode(const Session& session, const ServedFile& file
   return absl::OkStatus();
 }
 
-absl::Status co_set_size(Session& session, const ServedFile& file, const BackendRequest& request,
+absl::Status co_set_size(Session& session, const ServedFile& file, BackendRequest& request,
                          uint64_t size) IO_CODE {
   if (size == ServedWindow(file, request.size()).size()) return absl::OkStatus();
   // Opening with O_TRUNC ends here: it must not empty an image.
   if (!file.growable) return errno_status(EPERM, "truncating a file of fixed size");
   absl::Status status = co_resize(request.root(), file.offset + size);
-  if (status.ok()) session.times.note_write(AioContext::current()->slot());
+  if (!status.ok()) return status;
+  session.times.note_write(AioContext::current()->slot());
+  request.tell_size_changed();
   return status;
 }
 

@@ -38,26 +38,53 @@ DevQueue::DevQueue(Session& session, std::shared_ptr<AioContext> context,
       fd_(std::move(fd)),
       slots_(std::move(slots)) {}
 
-void DevQueue::start() { context_->add_poll_source(this); }
+void DevQueue::start() {
+  if (!leaving_) context_->add_poll_source(this);
+}
 
 void DevQueue::leave() {
   if (leaving_) return;
   leaving_ = true;
-  session_.ending.store(true, std::memory_order_relaxed);
+  if (leaver_running_) return;
+  leaver_running_ = true;
   context_->spawn("fuse queue leaves", [this] {
     assert_in_coroutine();
     co_leave();
   });
 }
 
+void DevQueue::leave_ended_session() {
+  session_.ending.store(true, std::memory_order_relaxed);
+  leave();
+}
+
+void DevQueue::stay() {
+  if (!leaving_) return;
+  // After the last request the queue is counted no more.
+  if (!leaver_running_ && !session_.add_queue()) return;
+  leaving_ = false;
+  if (leaver_running_) {
+    changed_.set();
+    return;
+  }
+  gone_.reset();
+  context_->add_poll_source(this);
+}
+
 void DevQueue::co_leave() {
   context_->remove_poll_source(this);
   if (poll_armed_) context_->poller().cancel(&poll_operation_);
-  while (in_service_ > 0 || poll_armed_) {
+  while (leaving_ && (in_service_ > 0 || poll_armed_)) {
     changed_.reset();
     changed_.co_wait();
   }
+  leaver_running_ = false;
+  if (!leaving_) {
+    context_->add_poll_source(this);
+    return;
+  }
   session_.queue_ended();
+  gone_.set();
 }
 
 bool DevQueue::poll() {
@@ -66,7 +93,7 @@ bool DevQueue::poll() {
   while (taken < batch_) {
     const Taken what = take_request();
     if (what == Taken::kSessionGone) {
-      leave();
+      leave_ended_session();
       return true;
     }
     if (what == Taken::kNothing) break;
@@ -100,7 +127,7 @@ void DevQueue::arm_poll() {
 void DevQueue::poll_completed(IoOperation* operation) {
   auto* queue = static_cast<DevQueue*>(operation->owner);
   queue->poll_armed_ = false;
-  if (queue->leaving_) queue->changed_.set();
+  if (queue->leaver_running_) queue->changed_.set();
 }
 
 DevQueue::Taken DevQueue::take_request() {
@@ -172,7 +199,7 @@ void DevQueue::reply(RequestSlot& slot, int error, std::span<const std::byte> bo
 void DevQueue::finish(RequestSlot& slot) {
   slots_->give_back(static_cast<DevSlot*>(&slot));
   --in_service_;
-  if (leaving_) changed_.set();
+  if (leaver_running_) changed_.set();
 }
 
 }  // namespace penstock

@@ -53,10 +53,16 @@ void co_read(Session&, const ServedFile& file, RequestSlot& slot) {
     slot.payload_touched = std::max<size_t>(slot.payload_touched, range.length);
     const iovec memory = iovec_of(slot.payload.first(range.length));
     const absl::Status status = co_preadv(request.root(), range.offset, IoVector(memory));
-    if (status.ok()) return slot.queue->reply(slot, 0, slot.payload.first(range.length));
+    if (status.ok()) {
+      request.count(RequestKind::kRead, range, status);
+      return slot.queue->reply(slot, 0, slot.payload.first(range.length));
+    }
     // A truncate that overtook us is no error: the file just ends earlier now.
     const ByteRange now = ServedWindow(file, request.size()).clip(asked);
-    if (range.length <= now.length) return reply_error(slot, status_errno(status));
+    if (range.length <= now.length) {
+      request.count(RequestKind::kRead, range, status);
+      return reply_error(slot, status_errno(status));
+    }
   }
 }
 
@@ -71,9 +77,13 @@ void co_write(Session& session, const ServedFile& file, RequestSlot& slot) {
   }
   // The kernel leaves O_DSYNC and O_SYNC of direct writes to us.
   const RequestFlags flags = (slot.request.flags & O_DSYNC) != 0 ? kFua : kNoFlags;
+  const uint64_t size = request.size();
   const iovec memory = iovec_of(slot.payload.first(range.length));
   const absl::Status status = co_pwritev(request.root(), range.offset, IoVector(memory), flags);
+  request.count(RequestKind::kWrite, range, status);
   if (!status.ok()) return reply_error(slot, status_errno(status));
+  // Others who show the node must learn that it has grown.
+  if (file.growable && request.size() != size) request.tell_size_changed();
   session.times.note_write(slot.queue->context().slot());
   fuse_write_out out = {};
   out.size = static_cast<uint32_t>(range.length);
@@ -83,7 +93,9 @@ void co_write(Session& session, const ServedFile& file, RequestSlot& slot) {
 void co_fsync(const ServedFile& file, RequestSlot& slot) {
   BackendRequest request(*file.backend, "flush", 0, 0);
   if (!request.status().ok()) return reply_error(slot, status_errno(request.status()));
-  reply_error(slot, status_errno(co_flush(request.root())));
+  const absl::Status status = co_flush(request.root());
+  request.count(RequestKind::kFlush, {}, status);
+  reply_error(slot, status_errno(status));
 }
 
 void reply_open_text(const Session& session, RequestSlot& slot) {
@@ -115,6 +127,7 @@ absl::Status co_flush_all(const ServedTree& tree) {
     absl::Status status = request.status();
     if (status.ok()) {
       status = annotate(co_flush(request.root()), "flushing \"" + backend->name + "\"");
+      request.count(RequestKind::kFlush, {}, status);
     }
     if (first.ok()) first = status;
   }

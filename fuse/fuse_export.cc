@@ -16,10 +16,10 @@
 #include "base/status.h"
 #include "base/unique_fd.h"
 #include "block/graph/topology.h"
-#include "fuse/dev_queue.h"
 #include "fuse/file_operations.h"
 #include "fuse/handshake.h"
 #include "fuse/mount_point.h"
+#include "fuse/queue_set.h"
 #include "fuse/session.h"
 #include "iothreads/control_thread.h"
 #include "iothreads/coroutine.h"
@@ -82,60 +82,17 @@ absl::Status co_check_mount_point(const ServedTree& tree,
 struct FuseExport::Parts {
   Parts(ServedTree& tree, HostServices& services, const ExportOptions& options, timespec start,
         unsigned queue_count)
-      : host(services), session(tree, options, geteuid(), getegid(), start, queue_count) {}
+      : host(services),
+        session(tree, options, geteuid(), getegid(), start, queue_count),
+        queues(session, services) {}
 
-  absl::Status co_make_queues(std::vector<std::shared_ptr<AioContext>> contexts)
-      CONTROL_COROUTINE_CODE;
-  SharedFd co_clone(bool first) CONTROL_COROUTINE_CODE;
-  void co_start_queues() CONTROL_COROUTINE_CODE;
-  void co_leave_queues() CONTROL_COROUTINE_CODE;
   absl::Status co_unmount_within(Nanoseconds grace) CONTROL_COROUTINE_CODE;
 
   HostServices& host;
   Session session;
-  SharedFd session_fd;
-  std::vector<std::unique_ptr<DevQueue>> queues;
-  std::string clone_failure;
+  QueueSet queues;
   bool stopped = false;
 };
-
-// The first queue has the session's own descriptor, each other one a clone. Where no clone can be
-// had, all share the session's.
-SharedFd FuseExport::Parts::co_clone(bool first) {
-  if (first || !clone_failure.empty()) return session_fd;
-  absl::StatusOr<UniqueFd> clone = host.co_clone_session(session_fd->get());
-  const absl::Status status = clone.ok() ? set_non_blocking(clone->get()) : clone.status();
-  if (status.ok()) return std::make_shared<const UniqueFd>(*std::move(clone));
-  clone_failure = status_text(status);
-  return session_fd;
-}
-
-absl::Status FuseExport::Parts::co_make_queues(std::vector<std::shared_ptr<AioContext>> contexts) {
-  for (std::shared_ptr<AioContext>& context : contexts) {
-    SharedFd fd = co_clone(queues.empty());
-    absl::StatusOr<std::unique_ptr<DevQueue>> queue =
-        DevQueue::create(session, std::move(context), std::move(fd));
-    if (!queue.ok()) return queue.status();
-    queues.push_back(*std::move(queue));
-  }
-  return absl::OkStatus();
-}
-
-void FuseExport::Parts::co_start_queues() {
-  for (const auto& queue : queues) {
-    co_reschedule_self(queue->context());
-    queue->start();
-  }
-  co_reschedule_self(control_context());
-}
-
-void FuseExport::Parts::co_leave_queues() {
-  for (const auto& queue : queues) {
-    co_reschedule_self(queue->context());
-    queue->leave();
-  }
-  co_reschedule_self(control_context());
-}
 
 // OK once the session will end by itself or has ended. Otherwise it must be ended from here.
 absl::Status FuseExport::Parts::co_unmount_within(Nanoseconds grace) {
@@ -178,17 +135,15 @@ absl::StatusOr<std::unique_ptr<FuseExport>> FuseExport::co_start(
 
   absl::StatusOr<UniqueFd> mounted = host.co_mount(make_mount_request(options, session.writable));
   if (!mounted.ok()) return mounted.status();
-  parts->session_fd = std::make_shared<const UniqueFd>(*std::move(mounted));
-  const int fd = parts->session_fd->get();
-  status = set_non_blocking(fd);
-  if (status.ok()) status = co_shake_hands(fd, options.cached);
-  if (status.ok()) status = parts->co_make_queues(std::move(queues));
+  auto session_fd = std::make_shared<const UniqueFd>(*std::move(mounted));
+  status = set_non_blocking(session_fd->get());
+  if (status.ok()) status = co_shake_hands(session_fd->get(), options.cached);
+  if (status.ok()) status = parts->queues.co_start(session_fd, queues);
   if (!status.ok()) {
     const absl::Status unmounted = host.co_unmount(options.mount_point, /*lazy=*/true);
     if (!unmounted.ok()) status = annotate(status, status_text(unmounted));
     return annotate(status, "mounting on \"" + options.mount_point + "\"");
   }
-  parts->co_start_queues();
   return std::unique_ptr<FuseExport>(new FuseExport(std::move(parts)));
 }
 
@@ -203,18 +158,18 @@ FuseExport::~FuseExport() {
 
 CoEvent& FuseExport::ended() { return parts_->session.ended; }
 
-const std::string& FuseExport::clone_failure() const { return parts_->clone_failure; }
+const std::string& FuseExport::clone_failure() const { return parts_->queues.clone_failure(); }
+
+absl::Status FuseExport::co_set_queues(const std::vector<std::shared_ptr<AioContext>>& contexts,
+                                       Nanoseconds limit) {
+  return parts_->queues.co_exchange(contexts, limit);
+}
 
 absl::Status FuseExport::co_stop(Nanoseconds grace) {
   Parts& parts = *parts_;
   parts.session.ending.store(true, std::memory_order_relaxed);
   const absl::Status unmounted = parts.co_unmount_within(grace);
-  parts.co_leave_queues();
-  parts.session.ended.co_wait();
-  // The last queue may still be in the call that set the event.
-  co_pass_all_contexts();
-  parts.queues.clear();
-  parts.session_fd.reset();
+  parts.queues.co_end();
   parts.stopped = true;
   const absl::Status flushed = co_flush_all(parts.session.tree);
   return flushed.ok() ? unmounted : flushed;
@@ -223,8 +178,8 @@ absl::Status FuseExport::co_stop(Nanoseconds grace) {
 void FuseExport::resized(const Backend& backend, uint64_t size) {
   Session& session = parts_->session;
   if (&backend == session.main_backend) session.last_size.store(size, std::memory_order_relaxed);
-  if (parts_->session_fd == nullptr) return;
-  invalidate_attributes(parts_->session_fd, session.tree.files_of(backend));
+  if (parts_->queues.session_fd() == nullptr) return;
+  invalidate_attributes(parts_->queues.session_fd(), session.tree.files_of(backend));
 }
 
 }  // namespace penstock

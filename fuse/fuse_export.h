@@ -12,6 +12,7 @@
 //   reply is written. After ended() is set no request is served and none is in flight.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -44,9 +45,22 @@ class FuseExport {
   // co_stop must still be called.
   CoEvent& ended();
 
+  // How long requests may take to end in a change of queues.
+  static constexpr Nanoseconds kQueueLimit = std::chrono::seconds(30);
+
+  // Serves with one queue for each of `contexts` from now on, under live I/O; returns when the
+  // queues on other contexts have finished what they had taken, and nothing runs there any more.
+  // No request fails for it. Errors leave the former queues serving: ENOMEM; ETIMEDOUT if their
+  // requests did not end within `limit` (a new queue then keeps its context until its own requests
+  // have ended); ESHUTDOWN if the session has ended or co_stop() has begun to end it.
+  // REQUIRES: at least one context, each once; co_stop() has not returned.
+  absl::Status co_set_queues(const std::vector<std::shared_ptr<AioContext>>& contexts,
+                             Nanoseconds limit = kQueueLimit) CONTROL_COROUTINE_CODE;
+
   // Unmounts; a mount that is busy longer than `grace` is detached lazily and its users get
   // ENOTCONN. Requests in flight finish and reply. Then flushes every backend that a writable file
-  // shows, and answers the first error of a flush. REQUIRES: called once.
+  // shows, and answers the first error of a flush. A co_set_queues() under way ends before.
+  // REQUIRES: called once.
   absl::Status co_stop(Nanoseconds grace) CONTROL_COROUTINE_CODE;
 
   // The size of `backend` changed (Backend::on_resize): tells the kernel that the attributes it

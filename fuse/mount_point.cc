@@ -11,38 +11,33 @@
 namespace penstock {
 namespace {
 
-struct StatResult {
-  int error = 0;
-  struct stat attributes = {};
-};
-
-StatResult co_stat(const std::string& path) COROUTINE_CODE {
-  return ThreadPool::shared().co_run([&path] {
-    StatResult result;
-    if (stat(path.c_str(), &result.attributes) != 0) result.error = errno;
-    return result;
+absl::StatusOr<struct stat> co_stat(const std::string& path) COROUTINE_CODE {
+  return ThreadPool::storage().co_try_run([&path]() -> absl::StatusOr<struct stat> {
+    struct stat attributes = {};
+    if (stat(path.c_str(), &attributes) == 0) return attributes;
+    return errno_status(errno, "looking at \"" + path + "\"");
   });
 }
 
 }  // namespace
 
 absl::StatusOr<bool> co_is_regular_file(const std::string& path) {
-  const StatResult result = co_stat(path);
-  if (result.error != 0) {
-    return errno_status(result.error, "looking at the mount point \"" + path + "\"");
-  }
-  if (S_ISREG(result.attributes.st_mode)) return true;
-  if (S_ISDIR(result.attributes.st_mode)) return false;
+  const absl::StatusOr<struct stat> attributes = co_stat(path);
+  if (!attributes.ok()) return annotate(attributes.status(), "the mount point");
+  if (S_ISREG(attributes->st_mode)) return true;
+  if (S_ISDIR(attributes->st_mode)) return false;
   return errno_message(
       ENOTDIR, "the mount point \"" + path + "\" is neither a directory nor a regular file");
 }
 
-bool co_is_dead_mount(const std::string& path) { return co_stat(path).error == ENOTCONN; }
+bool co_is_dead_mount(const std::string& path) {
+  return status_errno(co_stat(path).status()) == ENOTCONN;
+}
 
 timespec co_modification_time(const std::string& path) {
   if (!path.empty()) {
-    const StatResult result = co_stat(path);
-    if (result.error == 0) return result.attributes.st_mtim;
+    const absl::StatusOr<struct stat> attributes = co_stat(path);
+    if (attributes.ok()) return attributes->st_mtim;
   }
   timespec now;
   clock_gettime(CLOCK_REALTIME, &now);

@@ -43,6 +43,16 @@ class Session {
     return writable ? EACCES : EROFS;
   }
 
+  // One queue more is to serve; false if the session has ended.
+  bool add_queue() {
+    unsigned running = running_queues_.load(std::memory_order_relaxed);
+    while (running != 0) {
+      if (running_queues_.compare_exchange_weak(running, running + 1, std::memory_order_acq_rel)) {
+        return true;
+      }
+    }
+    return false;
+  }
   // A queue has served its last request. After the last queue's call `ended` is set.
   void queue_ended() {
     if (running_queues_.fetch_sub(1, std::memory_order_acq_rel) == 1) ended.set();
@@ -67,7 +77,7 @@ class Session {
   CoEvent ended;
 
  private:
-  std::atomic<unsigned> running_queues_;
+  std::atomic<unsigned> running_queues_;  // 0: the session has ended, for good
 };
 
 }  // namespace penstock

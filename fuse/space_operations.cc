@@ -80,7 +80,10 @@ void co_fallocate(Session& session, const ServedFile& file, RequestSlot& slot) {
   if (!keeps_size && asked.end() > window.size()) {
     return reply_error(slot, file.growable ? EOPNOTSUPP : ENOSPC);
   }
-  const absl::Status status = co_write_zeroes(request.root(), window.clip(asked), flags);
+  const ByteRange range = window.clip(asked);
+  const absl::Status status = co_write_zeroes(request.root(), range, flags);
+  const bool unmaps = (flags & kMayUnmap) != 0;
+  request.count(unmaps ? RequestKind::kUnmap : RequestKind::kWrite, range, status);
   if (status.ok()) session.times.note_write(slot.queue->context().slot());
   reply_error(slot, status_errno(status));
 }
