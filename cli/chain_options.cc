@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "base/absolute_path.h"
 #include "base/status.h"
 
 namespace penstock {
@@ -73,7 +74,9 @@ absl::Status add_moved_image(const std::string& text, ChainOptions& options) {
                                      "': takes OLD=NEW, the name in the image and the file to"
                                      " open instead");
   }
-  options.moved.push_back({text.substr(0, equals), fs::absolute(text.substr(equals + 1)).string()});
+  absl::StatusOr<std::string> file = absolute_path(text.substr(equals + 1));
+  if (!file.ok()) return file.status();
+  options.moved.push_back({text.substr(0, equals), *std::move(file)});
   return absl::OkStatus();
 }
 

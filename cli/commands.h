@@ -17,8 +17,10 @@ void add_mount_command(CLI::App& program, int& exit_status);
 void add_umount_command(CLI::App& program, int& exit_status);
 void add_ls_command(CLI::App& program, int& exit_status);
 void add_check_command(CLI::App& program, int& exit_status);
+void add_daemon_command(CLI::App& program, int& exit_status);
 void add_info_command(CLI::App& program, int& exit_status);
 void add_map_command(CLI::App& program, int& exit_status);
+void add_qmp_command(CLI::App& program, int& exit_status);
 // Hidden: what a mount runs to look for partitions.
 void add_probe_command(CLI::App& program, int& exit_status);
 

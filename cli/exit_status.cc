@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "base/printable_text.h"
 #include "base/status.h"
 
 namespace penstock {
@@ -11,7 +12,7 @@ void print_error(const std::string& text) { std::fprintf(stderr, "penstock: %s\n
 
 int report(const absl::Status& status) {
   if (status.ok()) return kDone;
-  print_error(status_text(status));
+  print_error(printable_text(status_text(status)));
   return kFailed;
 }
 

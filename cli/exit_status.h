@@ -20,7 +20,8 @@ inline constexpr int kUsage = 2;
 // Prints "penstock: text" to stderr.
 void print_error(const std::string& text);
 
-// Prints a failure, if it is one, and answers the exit status.
+// Prints a failure, if it is one, and answers the exit status. The text may come from elsewhere: it
+// is made printable, and one line.
 int report(const absl::Status& status);
 
 }  // namespace penstock

@@ -19,7 +19,8 @@ namespace {
 
 constexpr char kFooter[] = R"(
 Root sees the mounts of all users. The JSON form is a list of objects with the keys image,
-format, mode, mount-point, pid, iothreads, engine and started.
+format, mode, mount-point, pid, iothreads, engine, started and socket: where the server takes
+commands, empty if nowhere.
 
 Exit status: 0, also if nothing is mounted; 2 wrong usage.)";
 
@@ -35,6 +36,7 @@ void print_json(const std::vector<MountState>& mounts) {
     entry["iothreads"] = mount.iothreads;
     entry["engine"] = mount.engine;
     entry["started"] = mount.started;
+    entry["socket"] = mount.socket;
     list.push_back(std::move(entry));
   }
   std::puts(list.dump(4, ' ', false, nlohmann::json::error_handler_t::replace).c_str());

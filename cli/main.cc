@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
 #include <string>
 
 #include "CLI/CLI.hpp"
@@ -32,6 +33,13 @@ std::string chosen_command(const CLI::App& program) {
   return chosen.empty() ? "" : " " + chosen.front()->get_name();
 }
 
+// What was not printed was not done: a script would go on with half of it.
+int finish(int status) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  if (status == penstock::kDone) penstock::print_error("the output could not be written");
+  return status == penstock::kDone ? penstock::kFailed : status;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -47,17 +55,19 @@ int main(int argc, char** argv) {
   penstock::add_info_command(program, exit_status);
   penstock::add_check_command(program, exit_status);
   penstock::add_map_command(program, exit_status);
+  penstock::add_daemon_command(program, exit_status);
+  penstock::add_qmp_command(program, exit_status);
   penstock::add_probe_command(program, exit_status);
 
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& request) {
-    return program.exit(request);  // --help or --version: prints it
+    return finish(program.exit(request));  // --help or --version: prints it
   } catch (const CLI::ParseError& error) {
     penstock::print_error(describe(error, program, argc, argv) + "; see 'penstock" +
                           chosen_command(program) + " --help'");
     // The statuses of check are qemu-img's, where 2 says that the image is corrupt.
     return chosen_command(program) == " check" ? penstock::kFailed : penstock::kUsage;
   }
-  return exit_status;
+  return finish(exit_status);
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "base/absolute_path.h"
 #include "base/status.h"
 #include "cli/chain_options.h"
 #include "cli/commands.h"
@@ -39,7 +40,11 @@ the mount goes away: 'penstock umount DIR', 'fusermount3 -u DIR' and 'umount DIR
 
 -o takes words between commas: ro, rw, allow_other, cache, direct, growable, uid=N, gid=N,
 mode=OCTAL, fsname=NAME, offset=BYTES and size=BYTES (a window of a raw image), fault=RULE,
-snapshot=NAME, no-partitions, sector-size=512 or 4096 (of the partition table; both are tried).
+snapshot=NAME, no-partitions, sector-size=512 or 4096 (of the partition table; both are tried),
+qmp=PATH.
+
+While it serves, 'penstock qmp DIR COMMAND' reconfigures it: the export is called "mount", the
+topmost node "disk". 'penstock daemon --help' says more.
 
 Examples:
   penstock mount disk.img ~/mnt                 read-only, format found by its header
@@ -56,6 +61,7 @@ struct MountArguments {
   AccessWords access;
   ChainArguments chain;
   std::vector<std::string> option_lists;
+  std::string command_socket;  // empty: not said
   std::string engine = "auto";
 };
 
@@ -66,15 +72,19 @@ unsigned default_iothreads() {
   return std::clamp(static_cast<unsigned>(count), 1u, kMaxDefaultIoThreads);
 }
 
-std::string absolute_path(const std::string& path) {
+absl::StatusOr<std::string> resolved_path(const std::string& path) {
   std::error_code error;
   const fs::path resolved = fs::canonical(path, error);
-  return error ? fs::absolute(path).string() : resolved.string();
+  return error ? absolute_path(path) : resolved.string();
 }
 
 // From what was said to a plan that is consistent in itself.
 absl::Status finish_plan(MountArguments& arguments) {
   MountPlan& plan = arguments.plan;
+  if (!arguments.command_socket.empty()) {
+    const absl::Status status = set_command_socket(arguments.command_socket, plan);
+    if (!status.ok()) return status;
+  }
   for (const std::string& list : arguments.option_lists) {
     const absl::Status status = apply_mount_options(list, plan, arguments.access);
     if (!status.ok()) return status;
@@ -97,10 +107,14 @@ absl::Status finish_plan(MountArguments& arguments) {
     return errno_message(EINVAL, "a snapshot cannot be written: leave out -w or --snapshot");
   }
   plan.engine = parse_engine(arguments.engine).value_or(Engine::kAuto);
-  plan.image = absolute_path(plan.image);
+  absl::StatusOr<std::string> image = resolved_path(plan.image);
+  if (!image.ok()) return image.status();
+  plan.image = *std::move(image);
   plan.mount_point = canonical_mount_point(plan.mount_point);
-  if (!plan.pid_file.empty()) plan.pid_file = fs::absolute(plan.pid_file).string();
-  return absl::OkStatus();
+  if (plan.pid_file.empty()) return absl::OkStatus();
+  absl::StatusOr<std::string> pid_file = absolute_path(plan.pid_file);
+  if (pid_file.ok()) plan.pid_file = *std::move(pid_file);
+  return pid_file.status();
 }
 
 int mount_in_foreground(const MountPlan& plan) {
@@ -144,7 +158,7 @@ void add_mount_command(CLI::App& program, int& exit_status) {
   command.add_option("-f,--format", plan.format,
                      "The image's format (default: found by its header; raw only if nothing"
                      " matches and the mount is read-only)");
-  command.add_option("-t,--threads", plan.iothreads, "Threads that serve requests")
+  command.add_option("-t,--threads,--iothreads", plan.iothreads, "Threads that serve requests")
       ->check(CLI::Range(1u, kMaxIoThreads))
       ->capture_default_str();
   command.add_option("-o", arguments->option_lists, "Mount options, see below")
@@ -177,6 +191,15 @@ void add_mount_command(CLI::App& program, int& exit_status) {
   command.add_flag("--foreground", plan.foreground,
                    "Serve in this process, messages on stderr; tells systemd when it is ready");
   command.add_option("--pid-file", plan.pid_file, "Write the server's PID there while it runs");
+  command
+      .add_option(
+          "--qmp", arguments->command_socket,
+          "Take commands at this socket, as 'penstock daemon' does; 'none': nowhere (default:"
+          " PID.qmp in the user's runtime directory)")
+      ->check([](const std::string& path) {
+        return std::string(path.empty() ? "takes the path of a socket, or 'none'" : "");
+      })
+      ->type_name("PATH");
   command.callback([arguments, &exit_status] { exit_status = run(*arguments); });
 }
 

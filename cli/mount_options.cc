@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/absolute_path.h"
 #include "base/byte_range.h"
 #include "base/status.h"
 #include "cli/chain_options.h"
@@ -15,8 +16,8 @@ namespace {
 
 constexpr char kKnownOptions[] =
     "ro, rw, allow_other, cache, direct, growable, no-partitions, allow-path=DIR, backing=OLD=NEW,"
-    " fault=RULE, fsname=NAME, gid=N, mode=OCTAL, offset=BYTES, search-path=DIR, sector-size=BYTES,"
-    " size=BYTES, snapshot=NAME, subtype=penstock, uid=N";
+    " fault=RULE, fsname=NAME, gid=N, mode=OCTAL, offset=BYTES, qmp=PATH, search-path=DIR,"
+    " sector-size=BYTES, size=BYTES, snapshot=NAME, subtype=penstock, uid=N";
 
 std::optional<uint64_t> parse_number(std::string_view text, int base) {
   uint64_t number = 0;
@@ -98,6 +99,9 @@ absl::Status apply_setting(const std::string& key, const std::string& value, Mou
     return add_allowed_directory(value, plan.chain);
   } else if (key == "fault") {
     plan.fault_rules.push_back(value);
+  } else if (key == "qmp") {
+    if (value.empty()) return refuse(option, "the path of a socket, or 'none'");
+    return set_command_socket(value, plan);
   } else if (key == "subtype") {
     if (value != "penstock") return refuse(option, "penstock and nothing else");
   } else {
@@ -119,6 +123,16 @@ absl::Status apply_mount_options(const std::string& list, MountPlan& plan, Acces
             : apply_setting(word.substr(0, equals), word.substr(equals + 1), plan);
     if (!status.ok()) return status;
   }
+  return absl::OkStatus();
+}
+
+absl::Status set_command_socket(const std::string& word, MountPlan& plan) {
+  plan.takes_commands = word != "none";
+  plan.socket.clear();
+  if (!plan.takes_commands) return absl::OkStatus();
+  absl::StatusOr<std::string> path = absolute_path(word);
+  if (!path.ok()) return path.status();
+  plan.socket = *std::move(path);
   return absl::OkStatus();
 }
 

@@ -25,6 +25,9 @@ struct AccessWords {
 // Reads `list` into `plan` and `access`. What is not in it stays as it is.
 absl::Status apply_mount_options(const std::string& list, MountPlan& plan, AccessWords& access);
 
+// Where commands are to be taken: a path, or "none".
+absl::Status set_command_socket(const std::string& word, MountPlan& plan);
+
 // "4096", "512K", "1M", "2G", "1T" in bytes; nothing for other texts.
 std::optional<uint64_t> parse_byte_size(const std::string& text);
 

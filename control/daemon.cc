@@ -40,7 +40,7 @@ absl::Status serve(const Server& server, UniqueFd pipe) {
     pipe.reset();
   });
   if (pipe.valid()) {
-    if (status.ok()) status = errno_message(EINTR, "stopped before the mount was ready");
+    if (status.ok()) status = errno_message(EINTR, "stopped before it was ready");
     send(pipe.get(), kFailed + std::to_string(status_errno(status)) + " " + status_text(status));
   } else if (!status.ok()) {
     log_line(LogLevel::kError, status_text(status));
@@ -65,11 +65,11 @@ absl::Status describe_end(pid_t server) {
   int how = 0;
   while (::waitpid(server, &how, 0) < 0 && errno == EINTR) {
   }
-  return errno_message(
-      ESHUTDOWN, WIFSIGNALED(how)
-                     ? "the server was ended by signal " + std::to_string(WTERMSIG(how)) + " (" +
-                           strsignal(WTERMSIG(how)) + ") before the mount was ready"
-                     : "the server ended before the mount was ready");
+  return errno_message(ESHUTDOWN, WIFSIGNALED(how)
+                                      ? "the server was ended by signal " +
+                                            std::to_string(WTERMSIG(how)) + " (" +
+                                            strsignal(WTERMSIG(how)) + ") before it was ready"
+                                      : "the server ended before it was ready");
 }
 
 }  // namespace

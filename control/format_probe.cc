@@ -83,7 +83,7 @@ absl::Status check_format(const DriverRegistry& drivers, const std::string& name
 
 absl::StatusOr<std::string> co_find_format(const DriverRegistry& drivers, const UniqueFd& fd) {
   const absl::StatusOr<Ends> ends =
-      ThreadPool::shared().co_run([&] { return read_ends(fd.get()); });
+      ThreadPool::storage().co_try_run([&] { return read_ends(fd.get()); });
   if (!ends.ok()) return ends.status();
   if (const DriverType* type = drivers.probe(ends->head)) return std::string(type->name());
   return std::string(find_foreign_format(ends->head, ends->tail));

@@ -39,7 +39,7 @@ NodeOptions ImageNamesPolicy::inherited(const ImageReference& reference,
 }
 
 absl::StatusOr<std::string> ImageNamesPolicy::co_resolve_image() {
-  return ThreadPool::shared().co_run([&] { return finder_.resolve_image(); });
+  return ThreadPool::storage().co_try_run([&] { return finder_.resolve_image(); });
 }
 
 void ImageNamesPolicy::warn_of_unmatched_names() const {
@@ -62,7 +62,7 @@ absl::StatusOr<NodeOptions> ImageNamesPolicy::co_options(const ImageReference& r
                                                          const NodeOptions& base) {
   // What the user says about a whole name goes before what the name says.
   if (is_json_image_name(reference.name) &&
-      !ThreadPool::shared().co_run([&] { return finder_.is_moved(reference); })) {
+      !ThreadPool::storage().co_run([&] { return finder_.is_moved(reference); })) {
     const absl::StatusOr<JsonImageName> name = parse_json_image_name(reference.name);
     if (name.ok()) return co_json(reference, *name, base, /*is_inner=*/false);
     return errno_message(status_errno(name.status()),
@@ -79,7 +79,7 @@ absl::StatusOr<NodeOptions> ImageNamesPolicy::co_file(const ImageReference& refe
                                                       const std::string& name,
                                                       const NodeOptions& base) {
   absl::StatusOr<FoundImageFile> found =
-      ThreadPool::shared().co_run([&] { return finder_.find(reference, name); });
+      ThreadPool::storage().co_try_run([&] { return finder_.find(reference, name); });
   if (!found.ok()) return found.status();
   NodeOptions file = base;
   file.driver = "file";

@@ -11,6 +11,9 @@
 namespace penstock {
 namespace {
 
+// Others may read. Nobody else changes what this mount shows, unless the user accepts that.
+constexpr Permission kSharedWithOthers = kConsistentRead | kWriteUnchanged;
+
 NodeOptions options_of(const MountPlan& plan, const std::string& driver) {
   NodeOptions options;
   options.driver = driver;
@@ -40,6 +43,7 @@ absl::StatusOr<NodeOptions> image_node_options(const MountPlan& plan,
   NodeOptions file = options_of(plan, "file");
   file.driver_options["filename"] = plan.image;
   file.resolved_path = resolved_path;
+  file.shared_outside = kSharedWithOthers;
 
   NodeOptions top = options_of(plan, format);
   if (plan.raw_offset) top.driver_options["offset"] = *plan.raw_offset;
@@ -74,8 +78,8 @@ Permissions image_permissions(const MountPlan& plan) {
   permissions.taken = kConsistentRead;
   if (plan.writable) permissions.taken |= kWrite | kWriteUnchanged;
   if (plan.growable) permissions.taken |= kResize;
-  // Others may read. Nobody else changes what this mount shows, unless the user accepts that.
-  permissions.shared = plan.force_share ? kAllPermissions : kConsistentRead | kWriteUnchanged;
+  // A resize by whoever controls this server is noticed and followed.
+  permissions.shared = plan.force_share ? kAllPermissions : kSharedWithOthers | kResize;
   return permissions;
 }
 

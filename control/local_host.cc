@@ -22,6 +22,12 @@ absl::StatusOr<UniqueFd> open_file(const std::string& path, int flags) {
   return fd;
 }
 
+absl::StatusOr<UniqueFd> create_file(const std::string& path, mode_t mode) {
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  if (!fd.valid()) return errno_status(errno, "cannot create '" + printable_text(path) + "'");
+  return fd;
+}
+
 absl::StatusOr<UniqueFd> clone_session(int session_fd) {
   UniqueFd fd(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
   if (!fd.valid()) return errno_status(errno, "cannot open '/dev/fuse'");
@@ -35,15 +41,24 @@ absl::StatusOr<UniqueFd> clone_session(int session_fd) {
 }  // namespace
 
 absl::StatusOr<UniqueFd> LocalHost::co_open(const std::string& path, int flags) {
-  return pool_.co_run([&] { return open_file(path, flags); });
+  return storage_.co_try_run([&] { return own_mounts_.refuse(open_file(path, flags), path); });
 }
 
 absl::StatusOr<UniqueFd> LocalHost::co_open_resolved(const std::string& path, int flags) {
-  return pool_.co_run([&] { return open_without_links(path, flags); });
+  return storage_.co_try_run(
+      [&] { return own_mounts_.refuse(open_without_links(path, flags), path); });
+}
+
+absl::StatusOr<UniqueFd> LocalHost::co_create(const std::string& path, mode_t mode) {
+  return storage_.co_try_run([&] { return create_file(path, mode); });
 }
 
 absl::StatusOr<UniqueFd> LocalHost::co_mount(const MountRequest& request) {
-  return pool_.co_run([&] { return mount_fuse(request); });
+  return pool_.co_run([&] {
+    absl::StatusOr<UniqueFd> session = mount_fuse(request);
+    if (session.ok()) own_mounts_.add(request.mount_point);
+    return session;
+  });
 }
 
 absl::Status LocalHost::co_unmount(const std::string& mount_point, bool lazy) {

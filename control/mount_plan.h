@@ -47,6 +47,8 @@ struct MountPlan {
   Engine engine = Engine::kAuto;
   bool foreground = false;
   std::string pid_file;  // empty: none
+  bool takes_commands = true;
+  std::string socket;  // where commands are taken; empty: PID.qmp in the runtime directory
 };
 
 }  // namespace penstock

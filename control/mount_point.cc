@@ -48,9 +48,11 @@ absl::Status refuse(const std::string& mount_point, int error) {
 }  // namespace
 
 std::string canonical_mount_point(const std::string& path) {
-  const std::string absolute = without_last_slash(fs::absolute(path));
-  if (mount_at(absolute)) return absolute;  // without touching it: it may be stale
   std::error_code error;
+  const fs::path from_root = fs::absolute(path, error);
+  if (error) return path;  // the working directory was removed
+  const std::string absolute = without_last_slash(from_root);
+  if (mount_at(absolute)) return absolute;  // without touching it: it may be stale
   const fs::path whole = fs::canonical(absolute, error);
   if (!error) return whole.string();
   const fs::path parent = fs::canonical(fs::path(absolute).parent_path(), error);

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <ctime>
 #include <memory>
 #include <thread>
 
@@ -37,7 +38,8 @@ nlohmann::json to_json(const MountState& state) {
   return {{"image", state.image},   {"format", state.format},
           {"mode", state.mode},     {"mount-point", state.mount_point},
           {"pid", state.pid},       {"iothreads", state.iothreads},
-          {"engine", state.engine}, {"started", state.started}};
+          {"engine", state.engine}, {"started", state.started},
+          {"socket", state.socket}};
 }
 
 // A file name may hold any bytes: those that are not UTF-8 are replaced.
@@ -64,7 +66,8 @@ MountState from_json(const nlohmann::json& record) {
           .pid = number_at<pid_t>(record, "pid"),
           .iothreads = number_at<unsigned>(record, "iothreads"),
           .engine = string_at(record, "engine"),
-          .started = string_at(record, "started")};
+          .started = string_at(record, "started"),
+          .socket = string_at(record, "socket")};
 }
 
 std::optional<nlohmann::json> read_record(int fd) {
@@ -113,6 +116,11 @@ UniqueFd open_record(const std::string& path, uid_t owner) {
   return fd;
 }
 
+bool is_mounted(const MountState& state) {
+  const std::optional<MountEntry> mount = mount_at(state.mount_point);
+  return mount && mount->is_ours();
+}
+
 std::vector<std::string> record_files_in(const std::string& directory) {
   std::vector<std::string> paths;
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(directory.c_str()), &::closedir);
@@ -143,8 +151,7 @@ absl::Status clear_the_way(const std::string& path, std::chrono::steady_clock::t
   }
   const std::optional<nlohmann::json> record = read_record(fd.get());
   const MountState other = record ? from_json(*record) : MountState{};
-  const std::optional<MountEntry> mount = mount_at(other.mount_point);
-  if ((mount && mount->is_ours()) || std::chrono::steady_clock::now() > limit) {
+  if (is_mounted(other) || std::chrono::steady_clock::now() > limit) {
     return already_mounted(other);
   }
   std::this_thread::sleep_for(kClaimInterval);
@@ -152,6 +159,15 @@ absl::Status clear_the_way(const std::string& path, std::chrono::steady_clock::t
 }
 
 }  // namespace
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts = {};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
 
 MountRecord::MountRecord(UniqueFd fd, std::string path, MountState state)
     : fd_(std::move(fd)), path_(std::move(path)), state_(std::move(state)) {}
@@ -204,13 +220,14 @@ std::vector<MountState> read_mount_registry() {
     for (const std::string& path : record_files_in(directory.path)) {
       const UniqueFd fd = open_record(path, directory.owner);
       if (!fd.valid()) continue;
+      const std::optional<nlohmann::json> record = read_record(fd.get());
       if (!is_locked(fd.get())) {
-        remove_record(path, fd.get());
+        if (!record || !is_mounted(from_json(*record))) remove_record(path, fd.get());
         continue;
       }
-      if (const std::optional<nlohmann::json> record = read_record(fd.get())) {
-        states.push_back(from_json(*record));
-      }
+      if (!record) continue;
+      states.push_back(from_json(*record));
+      states.back().owner = directory.owner;
     }
   }
   return states;
@@ -224,6 +241,7 @@ std::optional<MountWatch> MountWatch::find(const std::string& mount_point, uid_t
     const std::optional<nlohmann::json> record = read_record(fd.get());
     if (!record) continue;
     MountState state = from_json(*record);
+    state.owner = owner;
     if (state.mount_point == mount_point) return MountWatch(std::move(fd), std::move(state));
   }
   return std::nullopt;

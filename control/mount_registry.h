@@ -4,7 +4,8 @@
 // Ownership: a server owns its record; readers have a snapshot, or a watch on the open file.
 // Threads: any that may block.
 // Errors: EBUSY if a living server has the mount point already; others with the path.
-// Invariants: a file whose lock is free belongs to no living server; whoever sees it removes it.
+// Invariants: a file whose lock is free belongs to no living server; whoever sees it removes it,
+//   once nothing is mounted there any more.
 //   The lock of a server's record is released by its end alone, after the image is closed.
 #pragma once
 
@@ -31,7 +32,12 @@ struct MountState {
   unsigned iothreads = 0;
   std::string engine;   // "io_uring", "epoll"; empty until the server runs
   std::string started;  // ISO 8601, UTC
+  std::string socket;   // where its server takes commands: an absolute path; empty: nowhere
+  uid_t owner = 0;      // whose record it is; not written, as its file says it
 };
+
+// The present time as `started` says it.
+std::string utc_now();
 
 // The server's side.
 class MountRecord {
@@ -55,7 +61,8 @@ class MountRecord {
   bool finished_ = false;
 };
 
-// The states of all living servers whose records this user may read. Removes those of dead ones.
+// The states of all living servers whose records this user may read. Removes those of dead ones,
+// but for that of a stale mount: who unmounts it wants to know.
 std::vector<MountState> read_mount_registry() BLOCKING_CODE;
 
 // The side of whoever waits for a server's end.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/mount_table.h"
 
+#include <sys/sysmacros.h>
+
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -26,6 +28,15 @@ std::string unescape(std::string_view text) {
   return result;
 }
 
+// Of "major:minor".
+dev_t device_of(const std::string& numbers) {
+  char* minor_at = nullptr;
+  const unsigned long major = std::strtoul(numbers.c_str(), &minor_at, 10);
+  if (*minor_at != ':') return 0;
+  return makedev(static_cast<unsigned>(major),
+                 static_cast<unsigned>(std::strtoul(minor_at + 1, nullptr, 10)));
+}
+
 std::optional<uid_t> user_of(std::string_view options) {
   static constexpr std::string_view kKey = "user_id=";
   const size_t at = options.find(kKey);
@@ -40,15 +51,15 @@ std::optional<MountEntry> parse_mount_line(std::string_view line) {
   // id parent major:minor root mount-point options [optional]... - type source super-options
   std::istringstream words{std::string(line)};
   std::string word;
+  std::string device;
   std::string mount_point;
-  for (int i = 0; i < 5; ++i) {
-    if (!(words >> mount_point)) return std::nullopt;
-  }
+  if (!(words >> word >> word >> device >> word >> mount_point)) return std::nullopt;
   while (words >> word && word != "-") {
   }
   MountEntry entry;
   std::string options;
   if (!(words >> entry.type >> entry.source >> options)) return std::nullopt;
+  entry.device = device_of(device);
   entry.mount_point = unescape(mount_point);
   entry.source = unescape(entry.source);
   entry.user = user_of(options);

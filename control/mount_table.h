@@ -23,6 +23,7 @@ struct MountEntry {
   std::string mount_point;
   std::string type;
   std::string source;
+  dev_t device = 0;           // as st_dev shows it
   std::optional<uid_t> user;  // who mounted it, where the filesystem says so
 
   bool is_ours() const { return type == kMountType; }

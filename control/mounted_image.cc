@@ -2,15 +2,15 @@
 #include "control/mounted_image.h"
 
 #include <cerrno>
-#include <chrono>
-#include <string_view>
 #include <utility>
 
 #include "base/status.h"
 #include "block/backend/backend.h"
 #include "block/graph/drain_holder.h"
+#include "control/export_end.h"
 #include "control/format_probe.h"
 #include "control/image_info.h"
+#include "control/image_names_policy.h"
 #include "control/image_nodes.h"
 #include "control/info_file.h"
 #include "control/node_warnings.h"
@@ -21,13 +21,6 @@
 
 namespace penstock {
 namespace {
-
-// How long users of the file may keep the mount busy before it is detached under them.
-constexpr std::chrono::seconds kBusyGrace{2};
-// How long requests may take to end after that.
-constexpr std::chrono::seconds kRequestLimit{10};
-// A flush of many dirty bytes to slow storage is work, not a hang.
-constexpr std::chrono::seconds kFlushLimit{300};
 
 ExportOptions export_options(const MountPlan& plan) {
   ExportOptions options;
@@ -43,47 +36,64 @@ ExportOptions export_options(const MountPlan& plan) {
 
 }  // namespace
 
-MountedImage::MountedImage(const MountPlan& plan, const DriverRegistry& drivers, HostServices& host)
-    : plan_(plan), names_(drivers, host, plan.image, plan.chain), graph_(drivers, host, &names_) {}
+MountedImage::MountedImage(const MountPlan& plan, Daemon& daemon, Watcher watcher)
+    : plan_(plan),
+      daemon_(daemon),
+      watcher_(std::move(watcher)),
+      threads_(daemon.iothreads, std::string("export '") + kMountExportId + "'") {}
 
-absl::Status MountedImage::co_start(std::vector<std::shared_ptr<AioContext>> queues) {
-  absl::Status status = co_open_image();
-  if (status.ok()) status = co_start_export(std::move(queues));
-  // The first failure is the one to tell; what was opened for nothing closes without loss.
-  if (!status.ok()) {
-    tree_.reset();
-    (void)co_close_image();
+MountedImage::~MountedImage() = default;
+
+absl::StatusOr<std::unique_ptr<MountedImage>> MountedImage::co_start(
+    const MountPlan& plan, Daemon& daemon, const std::vector<std::string>& iothreads,
+    Watcher watcher) {
+  std::unique_ptr<MountedImage> image(new MountedImage(plan, daemon, std::move(watcher)));
+  if (const absl::Status status = image->co_open(iothreads); !status.ok()) {
+    // The first failure is the one to tell; what was opened for nothing closes without loss.
+    (void)image->co_release();
+    return status;
   }
-  return status;
+  image->watch_session();
+  return image;
+}
+
+absl::Status MountedImage::co_open(const std::vector<std::string>& iothreads) {
+  absl::Status status = threads_.co_take(iothreads);
+  if (status.ok()) status = co_open_image();
+  return status.ok() ? co_start_export() : status;
 }
 
 absl::Status MountedImage::co_open_image() {
-  const absl::StatusOr<std::string> real_path = names_.co_resolve_image();
+  Graph& graph = daemon_.graph;
+  const auto names =
+      std::make_shared<ImageNamesPolicy>(graph.drivers(), graph.host(), plan_.image, plan_.chain);
+  const absl::StatusOr<std::string> real_path = names->co_resolve_image();
   if (!real_path.ok()) return real_path.status();
   absl::StatusOr<std::string> format = co_choose_format(
-      graph_.drivers(), graph_.host(), {plan_.image, *real_path}, plan_.format, plan_.writable);
+      graph.drivers(), graph.host(), {plan_.image, *real_path}, plan_.format, plan_.writable);
   if (!format.ok()) return format.status();
   format_ = std::move(*format);
-  const absl::StatusOr<NodeOptions> options = image_node_options(plan_, *real_path, format_);
+  absl::StatusOr<NodeOptions> options = image_node_options(plan_, *real_path, format_);
   if (!options.ok()) return options.status();
-  const absl::StatusOr<Node*> node = graph_.co_open(*options);
+  options->image_names = names;
+  const absl::StatusOr<Node*> node = graph.co_open(*options);
   if (!node.ok()) return node.status();
-  node_is_open_ = true;
-  names_.warn_of_unmatched_names();
+  names->warn_of_unmatched_names();
   absl::StatusOr<std::unique_ptr<Backend>> backend =
-      graph_.co_attach_backend("mount", **node, image_permissions(plan_));
+      graph.co_attach_backend(kMountExportId, **node, image_permissions(plan_));
   if (!backend.ok()) return backend.status();
   backend_ = std::move(*backend);
+  backend_->listener = &daemon_.node_events;
   log_node_warnings(**node);
   return absl::OkStatus();
 }
 
-absl::Status MountedImage::co_start_export(std::vector<std::shared_ptr<AioContext>> queues) {
+absl::Status MountedImage::co_start_export() {
   const absl::StatusOr<bool> covers_file = co_is_regular_file(plan_.mount_point);
   if (!covers_file.ok()) return covers_file.status();
   make_tree(*covers_file);
   absl::StatusOr<std::unique_ptr<FuseExport>> started =
-      FuseExport::co_start(*tree_, graph_.host(), export_options(plan_), std::move(queues));
+      FuseExport::co_start(*tree_, daemon_.host, export_options(plan_), threads_.contexts());
   if (!started.ok()) return started.status();
   export_ = std::move(*started);
   backend_->on_resize = [this](uint64_t size) {
@@ -104,7 +114,8 @@ void MountedImage::make_tree(bool covers_file) {
   views_ = std::make_unique<ServedViews>(plan_, *tree_);
   Node* const keeper = find_snapshot_keeper(*backend_->root.node);
   if (keeper != nullptr && plan_.snapshot.empty()) {
-    snapshots_ = std::make_unique<SnapshotViews>(graph_, *keeper, plan_, *tree_, *views_);
+    snapshots_ = std::make_unique<SnapshotViews>(daemon_.graph, *keeper, plan_, *tree_, *views_,
+                                                 daemon_.node_events);
   }
 }
 
@@ -126,68 +137,80 @@ ServedFile MountedImage::served_disk() const {
           .growable = plan_.growable};
 }
 
-std::vector<Backend*> MountedImage::backends() const {
-  std::vector<Backend*> result = {backend_.get()};
-  if (snapshots_ != nullptr) {
-    for (Backend* backend : snapshots_->backends()) result.push_back(backend);
-  }
-  return result;
-}
-
-MountedImage::End MountedImage::co_stop() {
-  // A probe keeps the mount busy, and who waits for it cannot go.
-  if (views_ != nullptr) views_->stop_looking();
-  absl::Status status;
-  CoEvent stopped;
-  control_context().spawn("stop the export", [&] {
+void MountedImage::watch_session() {
+  control_context().spawn("watch the session", [this] {
     assert_in_coroutine();
-    assert_control_thread();
-    status = export_->co_stop(kBusyGrace);
-    stopped.set();
+    export_->ended().co_wait();
+    if (!being_removed_) watcher_.ending("an unmount");
+    session_watched_.set();
   });
-
-  const Nanoseconds start = AioContext::current()->now();
-  const bool ended = stopped.co_wait_until(start + kBusyGrace + kRequestLimit) ||
-                     (only_flushes_in_flight() && stopped.co_wait_until(start + kFlushLimit));
-  if (!ended) {
-    return {errno_message(ETIMEDOUT, "'" + plan_.image +
-                                         "' could not be closed in time, its last writes may"
-                                         " be missing: " +
-                                         describe_holder(graph_, backends(), {})),
-            true};
-  }
-  backend_->on_resize = nullptr;
-  export_.reset();
-  tree_.reset();
-  if (snapshots_ != nullptr) status.Update(snapshots_->co_close());
-  const absl::Status closed = co_close_image();
-  return {status.ok() ? closed : status, false};
 }
 
-absl::Status MountedImage::co_close_image() {
-  absl::Status status;
-  if (backend_ != nullptr) {
-    status = graph_.co_detach_backend(*backend_);
-    backend_.reset();
+std::string MountedImage::node_name() const {
+  const bool attached = backend_ != nullptr && backend_->root.node != nullptr;
+  return attached ? backend_->root.node->name : last_node_name_;
+}
+
+absl::Status MountedImage::co_set_iothreads(const std::vector<std::string>& ids) {
+  const std::string failed = std::string("Export '") + kMountExportId + "' was not moved";
+  const CoMutexLock lock(moving_);
+  if (stopping_) return errno_message(ESHUTDOWN, failed + ": it is ending.");
+  const absl::Status status = threads_.co_move(*export_, ids);
+  if (status_errno(status) == ETIMEDOUT) {
+    return annotate(status, failed + ": " + describe_holder(daemon_.graph, {backend_.get()}, {}));
   }
-  if (node_is_open_) {
-    const absl::Status closed = graph_.co_close(kImageNodeName);
-    if (status.ok()) status = closed;
-    node_is_open_ = false;
+  if (!status.ok()) return annotate(status, failed);
+  watcher_.co_moved(threads_.ids().size());
+  return absl::OkStatus();
+}
+
+void MountedImage::stop_looking() {
+  if (views_ != nullptr) views_->stop_looking();
+}
+
+absl::Status MountedImage::co_stop(Mode mode) {
+  if (!export_->ended().is_set()) {
+    being_removed_ = true;
+    if (mode == Mode::kSafe) {
+      const absl::Status status =
+          co_unmount_unless_used(daemon_.host, kMountExportId, plan_.mount_point, export_->ended());
+      // Somebody else may just have unmounted it.
+      being_removed_ = status.ok() || export_->ended().is_set();
+      if (!being_removed_) return status;
+    }
+    watcher_.ending("the removal of its export");
   }
+  stop_looking();
+  stopping_ = true;
+  absl::Status status = export_->co_stop(Nanoseconds{0});
+  session_watched_.co_wait();
+  {
+    // What co_stop() has cut short is still to return.
+    const CoMutexLock lock(moving_);
+  }
+  const absl::Status released = co_release();
+  if (status.ok()) status = released;
+  watcher_.stopped(status, snapshots_ == nullptr ? std::vector<std::unique_ptr<Backend>>()
+                                                 : snapshots_->take_backends());
+  // The caller would take it for files in use.
+  if (status_errno(status) == EBUSY) return errno_message(EIO, status_text(status));
   return status;
 }
 
-bool MountedImage::only_flushes_in_flight() const {
-  bool flushes = false;
-  bool others = false;
-  Coroutine::for_each([&](Coroutine& coroutine) {
-    const RequestTag& tag = coroutine.tag();
-    const char* operation = tag.operation.load(std::memory_order_relaxed);
-    if (tag.gate.load(std::memory_order_relaxed) != &backend_->gate || operation == nullptr) return;
-    (std::string_view(operation) == "flush" ? flushes : others) = true;
-  });
-  return flushes && !others;
+absl::Status MountedImage::co_release() {
+  absl::Status status;
+  if (backend_ != nullptr) {
+    last_node_name_ = node_name();
+    backend_->on_resize = nullptr;
+  }
+  export_.reset();
+  tree_.reset();
+  if (backend_ != nullptr) {
+    status.Update(co_detach_from_node(daemon_.graph, *backend_));
+    backend_.reset();
+  }
+  threads_.release();
+  return status;
 }
 
 }  // namespace penstock

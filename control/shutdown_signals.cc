@@ -31,6 +31,7 @@ absl::StatusOr<std::unique_ptr<ShutdownSignals>> ShutdownSignals::create() {
 ShutdownSignals::~ShutdownSignals() { pthread_sigmask(SIG_SETMASK, &old_mask_, nullptr); }
 
 std::string ShutdownSignals::co_wait() {
+  if (cancelled_) return "";
   poll_ = IoOperation{};
   poll_.opcode = IoOpcode::kPoll;
   poll_.fd = fd_.get();
@@ -44,6 +45,7 @@ std::string ShutdownSignals::co_wait() {
 }
 
 void ShutdownSignals::cancel() {
+  cancelled_ = true;
   if (waiting_) AioContext::current()->poller().cancel(&poll_);
 }
 

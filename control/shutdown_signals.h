@@ -28,7 +28,7 @@ class ShutdownSignals {
 
   // The name of the signal that came ("SIGTERM"), or empty after cancel().
   std::string co_wait() COROUTINE_CODE;
-  // Ends a co_wait() that is under way.
+  // Ends a co_wait() that is under way, and every later one.
   void cancel();
 
  private:
@@ -38,6 +38,7 @@ class ShutdownSignals {
   UniqueFd fd_;
   IoOperation poll_;
   bool waiting_ = false;
+  bool cancelled_ = false;
 };
 
 }  // namespace penstock

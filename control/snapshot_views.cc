@@ -59,17 +59,19 @@ absl::StatusOr<NodeOptions> snapshot_node_options(const Node& keeper,
 }
 
 SnapshotViews::SnapshotViews(Graph& graph, Node& keeper, const MountPlan& plan, ServedTree& tree,
-                             ServedViews& views)
+                             ServedViews& views, BackendListener& listener)
     : graph_(graph),
       keeper_(keeper),
+      keeper_name_(keeper.name),
       plan_(plan),
       views_(views),
+      listener_(listener),
       snapshots_(keeper.driver->snapshots()),
       top_(tree.add_directory(tree.root().node, "snapshots", this)) {}
 
 SnapshotViews::~SnapshotViews() {
   if (backends_.empty()) return;
-  std::fputs("SnapshotViews: destroyed before co_close()\n", stderr);
+  std::fputs("SnapshotViews: destroyed before take_backends()\n", stderr);
   std::abort();
 }
 
@@ -139,6 +141,10 @@ absl::StatusOr<Backend*> SnapshotViews::co_open(size_t index) {
                                      " snapshots are open; mount this one by itself with"
                                      " --snapshot, or mount the image again");
   }
+  // Whoever controls the server may have put another image below the mount, and closed this one.
+  if (graph_.find(keeper_name_) != &keeper_) {
+    return errno_message(ENXIO, "'" + plan_.image + "' is not open any more");
+  }
   const absl::StatusOr<NodeOptions> options = snapshot_node_options(keeper_, snapshots_, index);
   if (!options.ok()) return options.status();
 
@@ -158,25 +164,14 @@ absl::StatusOr<Backend*> SnapshotViews::co_open(size_t index) {
     (void)graph_.co_close((*node)->name);
     return backend.status();
   }
+  (*backend)->listener = &listener_;
   backends_.push_back(std::move(*backend));
   return backends_.back().get();
 }
 
-std::vector<Backend*> SnapshotViews::backends() const {
-  std::vector<Backend*> result;
-  for (const std::unique_ptr<Backend>& backend : backends_) result.push_back(backend.get());
-  return result;
-}
-
-absl::Status SnapshotViews::co_close() {
-  absl::Status status;
-  for (const std::unique_ptr<Backend>& backend : backends_) {
-    // The node has no name of its own: it goes with its backend.
-    status.Update(graph_.co_detach_backend(*backend));
-  }
-  backends_.clear();
+std::vector<std::unique_ptr<Backend>> SnapshotViews::take_backends() {
   open_or_opening_ = 0;
-  return status;
+  return std::exchange(backends_, {});
 }
 
 }  // namespace penstock

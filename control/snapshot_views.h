@@ -5,8 +5,8 @@
 // files that the image has open.
 //
 // Ownership: owns the backends of the snapshots and, through them, their nodes. Refers to the
-//   graph, the plan, the tree and the views, which outlive it. co_close() has returned before it is
-//   destroyed.
+//   graph, the plan, the tree, the views and the listener, which outlive it, and to the node that
+//   keeps the snapshots, which may go. take_backends() has been called before it is destroyed.
 // Threads: the control thread.
 // Errors: those of opening, EMFILE when too many are open; logged, and told to who looked.
 // Invariants: everything below the directory is read-only. Where partitions could not be looked
@@ -21,6 +21,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "block/backend/backend_listener.h"
 #include "block/graph/graph.h"
 #include "block/node/image_snapshot.h"
 #include "control/mount_plan.h"
@@ -42,7 +43,7 @@ class SnapshotViews final : public DirectoryFiller {
  public:
   // Adds the directory "snapshots" to the root of `tree`.
   SnapshotViews(Graph& graph, Node& keeper, const MountPlan& plan, ServedTree& tree,
-                ServedViews& views) GLOBAL_STATE_CODE;
+                ServedViews& views, BackendListener& listener) GLOBAL_STATE_CODE;
   SnapshotViews(const SnapshotViews&) = delete;
   SnapshotViews& operator=(const SnapshotViews&) = delete;
   ~SnapshotViews() override;
@@ -50,9 +51,9 @@ class SnapshotViews final : public DirectoryFiller {
   absl::StatusOr<Filled> co_fill(ServedTree& tree,
                                  uint64_t directory) override CONTROL_COROUTINE_CODE;
 
-  std::vector<Backend*> backends() const GLOBAL_STATE_CODE;
-  // Closes what is open and answers the first error. REQUIRES: the tree is served no more.
-  absl::Status co_close() CONTROL_COROUTINE_CODE;
+  // The backends of what is open, for the caller to detach, which takes long where there are many.
+  // REQUIRES: the tree is served no more.
+  std::vector<std::unique_ptr<Backend>> take_backends() GLOBAL_STATE_CODE;
 
  private:
   // A snapshot whose partitions are not shown yet.
@@ -70,9 +71,11 @@ class SnapshotViews final : public DirectoryFiller {
   absl::StatusOr<Backend*> co_open(size_t index) CONTROL_COROUTINE_CODE;
 
   Graph& graph_;
-  Node& keeper_;
+  Node& keeper_;  // only while the graph has it
+  const std::string keeper_name_;
   const MountPlan& plan_;
   ServedViews& views_;
+  BackendListener& listener_;  // of the backends
   const std::vector<ImageSnapshot> snapshots_;
   const uint64_t top_;                   // node number of "snapshots"
   std::map<uint64_t, size_t> places_;    // directory's node number -> index of the snapshot

@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,16 @@ def mount_entries():
             before, after = line.split(" - ", 1)
             kind, source = after.split()[:2]
             yield before.split()[4], kind, source
+
+
+def accepts(path):
+    """True if a server listens there: its socket's file is there a moment earlier."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
 
 
 def wait_until(condition, what, limit=LONG):

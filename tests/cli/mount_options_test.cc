@@ -38,6 +38,19 @@ TEST(MountOptions, WordsAndSettingsReachThePlan) {
   EXPECT_EQ(plan.fault_rules, std::vector<std::string>{"read_aio:nth=2"});
 }
 
+TEST(MountOptions, ASocketForCommandsIsAPathOrNone) {
+  MountPlan plan;
+  AccessWords access;
+  EXPECT_TRUE(plan.takes_commands);
+  ASSERT_TRUE(apply_mount_options("qmp=/run/a\\,b", plan, access).ok());
+  EXPECT_TRUE(plan.takes_commands);
+  EXPECT_EQ(plan.socket, "/run/a,b");
+  ASSERT_TRUE(apply_mount_options("qmp=none", plan, access).ok());
+  EXPECT_FALSE(plan.takes_commands);
+  EXPECT_EQ(plan.socket, "");
+  EXPECT_FALSE(apply_mount_options("qmp=", plan, access).ok());
+}
+
 TEST(MountOptions, FilesThatImagesNameMayBeSaidThere) {
   MountPlan plan;
   AccessWords access;

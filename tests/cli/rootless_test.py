@@ -81,9 +81,19 @@ class RootlessTest(cli_case.CliCase):
         self.mount(self.make_image(), self.mount_point)
         folder = os.path.join(self.runtime, "penstock")
         self.assertEqual(stat.S_IMODE(os.stat(folder).st_mode), 0o700)
-        self.assertEqual(len(os.listdir(folder)), 1)
+        self.assertEqual(sorted(os.path.splitext(name)[1] for name in os.listdir(folder)),
+                         [".json", ".qmp"])
         self.umount()
         self.assertEqual(os.listdir(folder), [])
+
+    def test_without_a_socket_the_image_is_mounted_nevertheless(self):
+        too_long = self.path("r" * 100)
+        shutil.move(self.runtime, too_long)
+        self.runtime = too_long
+        self.assertIn("this mount takes no commands",
+                      self.mount(self.make_image(), self.mount_point).stderr)
+        self.assertEqual(self.listed()["socket"], "")
+        self.umount()
 
     def test_mount_point_of_somebody_else_is_refused_in_words(self):
         if not self.user:
