@@ -20,6 +20,16 @@ void add_check_command(CLI::App& program, int& exit_status);
 void add_daemon_command(CLI::App& program, int& exit_status);
 void add_info_command(CLI::App& program, int& exit_status);
 void add_map_command(CLI::App& program, int& exit_status);
+void add_status_command(CLI::App& program, int& exit_status);
+void add_graph_command(CLI::App& program, int& exit_status);
+void add_resize_command(CLI::App& program, int& exit_status);
+void add_move_command(CLI::App& program, int& exit_status);
+void add_iothread_command(CLI::App& program, int& exit_status);
+void add_throttle_command(CLI::App& program, int& exit_status);
+void add_filter_command(CLI::App& program, int& exit_status);
+void add_close_command(CLI::App& program, int& exit_status);
+void add_backup_command(CLI::App& program, int& exit_status);
+void add_jobs_command(CLI::App& program, int& exit_status);
 void add_qmp_command(CLI::App& program, int& exit_status);
 // Hidden: what a mount runs to look for partitions.
 void add_probe_command(CLI::App& program, int& exit_status);

@@ -16,6 +16,11 @@ Examples:
   penstock ls
   penstock umount ~/mnt               returns when the image is closed
 
+While a disk is in use:
+  penstock status --watch ~/mnt       what is read and written, and how fast
+  penstock resize ~/mnt +10G
+  penstock backup ~/mnt copy.img      the disk as it is now
+
 'penstock COMMAND --help' shows a command's options. Exit status: 0 done, 1 failed,
 2 wrong usage.)";
 
@@ -55,6 +60,16 @@ int main(int argc, char** argv) {
   penstock::add_info_command(program, exit_status);
   penstock::add_check_command(program, exit_status);
   penstock::add_map_command(program, exit_status);
+  penstock::add_status_command(program, exit_status);
+  penstock::add_graph_command(program, exit_status);
+  penstock::add_resize_command(program, exit_status);
+  penstock::add_move_command(program, exit_status);
+  penstock::add_iothread_command(program, exit_status);
+  penstock::add_throttle_command(program, exit_status);
+  penstock::add_filter_command(program, exit_status);
+  penstock::add_close_command(program, exit_status);
+  penstock::add_backup_command(program, exit_status);
+  penstock::add_jobs_command(program, exit_status);
   penstock::add_daemon_command(program, exit_status);
   penstock::add_qmp_command(program, exit_status);
   penstock::add_probe_command(program, exit_status);

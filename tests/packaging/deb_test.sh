@@ -17,6 +17,7 @@ lintian "${root_option[@]}" --fail-on error --info "${package%.deb}.changes"
 
 contents=$(dpkg-deb --contents "$package")
 for path in usr/bin/penstock usr/share/man/man1/penstock.1.gz \
+  usr/share/man/man1/penstock-control.1.gz usr/share/man/man7/penstock-qmp.7.gz \
   usr/share/doc/penstock/copyright usr/share/doc/penstock/changelog.gz; do
   grep -q " \./$path\$" <<<"$contents" || fail "the package holds no $path"
 done
