@@ -31,6 +31,9 @@ void add_close_command(CLI::App& program, int& exit_status);
 void add_backup_command(CLI::App& program, int& exit_status);
 void add_jobs_command(CLI::App& program, int& exit_status);
 void add_qmp_command(CLI::App& program, int& exit_status);
+// Named in the help; its words are QEMU's, and run_storage_daemon() reads them.
+void add_storage_daemon_command(CLI::App& program);
+int run_storage_daemon(int argc, char** argv);
 // Hidden: what a mount runs to look for partitions.
 void add_probe_command(CLI::App& program, int& exit_status);
 

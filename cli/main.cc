@@ -49,6 +49,9 @@ int finish(int status) {
 
 int main(int argc, char** argv) {
   penstock::limit_kept_memory();
+  if (argc > 1 && argv[1] == std::string("storage-daemon")) {
+    return finish(penstock::run_storage_daemon(argc - 1, argv + 1));
+  }
   CLI::App program("Shows disk images as raw files, without root rights.", "penstock");
   program.footer(kFooter);
   program.set_version_flag("-V,--version", std::string("penstock ") + penstock::kVersion);
@@ -72,6 +75,7 @@ int main(int argc, char** argv) {
   penstock::add_jobs_command(program, exit_status);
   penstock::add_daemon_command(program, exit_status);
   penstock::add_qmp_command(program, exit_status);
+  penstock::add_storage_daemon_command(program);
   penstock::add_probe_command(program, exit_status);
 
   try {
