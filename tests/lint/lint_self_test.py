@@ -123,6 +123,49 @@ class CheckFilesTest(TreeTest):
         self.assert_finds("check_files.py", "base/a.cc:2")
 
 
+class CheckCatalogueTest(TreeTest):
+    def setUp(self):
+        super().setUp()
+        self.write("tests/a_test.cc", "TEST(A, Works) {}\nTEST_F(AFixture, works_too) {}\n")
+        self.write("tests/b_test.py", "class B:\n    def test_it(self):\n        pass\n")
+
+    def catalogue(self, *rows):
+        head = "| entry | what | here |\n|---|---|---|\n"
+        self.write("docs/catalogue.md", head + "".join(f"{row}\n" for row in rows))
+
+    def test_accepts_tests_and_files_that_exist(self):
+        self.catalogue("| B1 | `x` | `A.Works`, `AFixture.works_too` |",
+                       "| B2 | y | `b_test.py`, `b_test.py:test_it` |",
+                       "| B3 | z | cannot occur: `tests/a_test.cc` |")
+        self.assert_clean("check_catalogue.py")
+
+    def test_finds_names_that_do_not_exist(self):
+        self.catalogue("| B1 | x | `A.Gone` |", "| B2 | y | `b_test.py:test_gone` |",
+                       "| B3 | z | `tests/gone.cc`, `gone_test.py` |")
+        self.assert_finds("check_catalogue.py", ":3: there is no 'A.Gone'", "test_gone",
+                          "tests/gone.cc", "gone_test.py")
+
+    def test_finds_rows_that_name_nothing_or_are_there_twice(self):
+        self.catalogue("| B1 | x | `A.Works` |", "| B1 | y | `A.Works` |", "| B2 | z | |")
+        self.assert_finds("check_catalogue.py", "B1 is there twice", ":5: a row has")
+
+    def test_knows_names_in_small_letters_and_as_programs_print_them(self):
+        self.write("tests/a_test.cc", "TEST_P(small, works) {}\n")
+        self.catalogue("| B1 | x | `small.works`, `All/small.works/0` |")
+        self.assert_clean("check_catalogue.py")
+        self.catalogue("| B1 | x | `small.gone` |", "| B2 | y | `All/small.gone_too/0` |")
+        self.assert_finds("check_catalogue.py", ":3: there is no 'small.gone'", "gone_too")
+
+    def test_finds_entries_that_the_numbering_passes_over(self):
+        self.catalogue("| B1 | x | `A.Works` |", "| B3 | y | `A.Works` |",
+                       "| T1.2 | z | `A.Works` |")
+        self.assert_finds("check_catalogue.py", "entry B2 is missing", "entry T1.1 is missing")
+
+    def test_finds_an_empty_catalogue(self):
+        self.catalogue()
+        self.assert_finds("check_catalogue.py", "no entry")
+
+
 class CheckFormatTest(TreeTest):
     def setUp(self):
         super().setUp()

@@ -29,7 +29,8 @@ def verify(case):
     with Directory() as directory:
         image = directory.image("disk.raw", 64 * MIB)
         with Mount(image, "-w", "-f", "raw", "-t", "2", *options) as mount:
-            run("fio", "--name=verify", f"--filename={mount.disk}", "--rw=randwrite",
+            run("fio", "--name=verify", "--verify_state_save=0",
+                f"--filename={mount.disk}", "--rw=randwrite",
                 f"--size={16 * MIB}", f"--offset_increment={16 * MIB}", "--numjobs=4",
                 "--verify=crc32c", "--verify_fatal=1", "--verify_dump=0", "--group_reporting",
                 "--allow_file_create=0", f"--randseed={seed()}", "--fsync=64", "--end_fsync=1",
