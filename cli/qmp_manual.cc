@@ -69,28 +69,12 @@ std::string escaped(const std::string& text) {
   return result;
 }
 
-const char* type_name(QmpType type) {
-  switch (type) {
-    case QmpType::kString:
-      return "string";
-    case QmpType::kNumber:
-      return "integer";
-    case QmpType::kBool:
-      return "boolean";
-    case QmpType::kObject:
-      return "object";
-    case QmpType::kArray:
-      return "array";
-    case QmpType::kAny:
-      return "any value";
-  }
-  return "";
-}
-
 std::string argument_text(const QmpArgument& argument) {
   const std::string name = "\\fB" + escaped(argument.name) + "\\fP";
-  return ".TP\n" + (argument.required ? name : "[" + name + "]") + " \\fI" +
-         type_name(argument.type) + "\\fP\n" + escaped(argument.help) + "\n";
+  const char* const type =
+      argument.type == QmpType::kAny ? "any value" : qmp_type_name(argument.type);
+  return ".TP\n" + (argument.required ? name : "[" + name + "]") + " \\fI" + type + "\\fP\n" +
+         escaped(argument.help) + "\n";
 }
 
 std::string command_text(const QmpCommand& command) {

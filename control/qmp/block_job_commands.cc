@@ -14,11 +14,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-absl::StatusOr<Json> nothing_or(const absl::Status& status) {
-  if (!status.ok()) return status;
-  return Json::object();
-}
-
 // The name's argument is "device", or "id" for the two that came last.
 absl::StatusOr<std::shared_ptr<Job>> named_job(Daemon& daemon,
                                                const Json& arguments) GLOBAL_STATE_CODE {
@@ -31,31 +26,12 @@ absl::StatusOr<std::shared_ptr<Job>> named_job(Daemon& daemon,
   return job;
 }
 
-template <typename Verb>
-absl::StatusOr<Json> on_job(Daemon& daemon, const Json& arguments, Verb verb) GLOBAL_STATE_CODE {
+// `kVerb`, a member function of Job, on the job that is named.
+template <auto kVerb>
+absl::StatusOr<Json> co_on_job(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
   const absl::StatusOr<std::shared_ptr<Job>> job = named_job(daemon, arguments);
   if (!job.ok()) return job.status();
-  return nothing_or(((**job).*verb)());
-}
-
-absl::StatusOr<Json> co_pause(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
-  return on_job(daemon, arguments, &Job::pause);
-}
-
-absl::StatusOr<Json> co_resume(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
-  return on_job(daemon, arguments, &Job::resume);
-}
-
-absl::StatusOr<Json> co_complete(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
-  return on_job(daemon, arguments, &Job::complete);
-}
-
-absl::StatusOr<Json> co_finalize(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
-  return on_job(daemon, arguments, &Job::finalize);
-}
-
-absl::StatusOr<Json> co_dismiss(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
-  return on_job(daemon, arguments, &Job::dismiss);
+  return nothing_or(((**job).*kVerb)());
 }
 
 absl::StatusOr<Json> co_cancel(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
@@ -134,11 +110,12 @@ std::span<const QmpCommand> block_job_commands() {
       {"block-job-set-speed", "Limits how fast a job works.", kSpeedArguments, false, co_set_speed},
       {"block-job-cancel", "As job-cancel; without 'force' a paused job is left alone.",
        kCancelArguments, false, co_cancel},
-      {"block-job-pause", "As job-pause.", kDeviceArguments, false, co_pause},
-      {"block-job-resume", "As job-resume.", kDeviceArguments, false, co_resume},
-      {"block-job-complete", "As job-complete.", kDeviceArguments, false, co_complete},
-      {"block-job-finalize", "As job-finalize.", kIdArguments, false, co_finalize},
-      {"block-job-dismiss", "As job-dismiss.", kIdArguments, false, co_dismiss},
+      {"block-job-pause", "As job-pause.", kDeviceArguments, false, co_on_job<&Job::pause>},
+      {"block-job-resume", "As job-resume.", kDeviceArguments, false, co_on_job<&Job::resume>},
+      {"block-job-complete", "As job-complete.", kDeviceArguments, false,
+       co_on_job<&Job::complete>},
+      {"block-job-finalize", "As job-finalize.", kIdArguments, false, co_on_job<&Job::finalize>},
+      {"block-job-dismiss", "As job-dismiss.", kIdArguments, false, co_on_job<&Job::dismiss>},
   };
   return kCommands;
 }

@@ -16,16 +16,12 @@ namespace {
 using Json = nlohmann::json;
 
 absl::StatusOr<Json> co_blockdev_add(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
-  const absl::StatusOr<Node*> node = daemon.openings.co_open(arguments);
-  if (!node.ok()) return node.status();
-  return Json::object();
+  return nothing_or(daemon.openings.co_open(arguments).status());
 }
 
 absl::StatusOr<Json> co_blockdev_cancel(Daemon& daemon,
                                         const Json& arguments) CONTROL_COROUTINE_CODE {
-  const absl::Status status = daemon.openings.cancel(arguments.at("node-name").get<std::string>());
-  if (!status.ok()) return status;
-  return Json::object();
+  return nothing_or(daemon.openings.cancel(arguments.at("node-name").get<std::string>()));
 }
 
 absl::StatusOr<Json> co_blockdev_del(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
@@ -60,9 +56,7 @@ absl::StatusOr<Json> co_block_resize(Daemon& daemon, const Json& arguments) CONT
   if (!node.ok()) return node.status();
   const absl::StatusOr<uint64_t> size = size_in_bytes(arguments.at("size"));
   if (!size.ok()) return size.status();
-  const absl::Status status = co_resize_node(daemon.graph, *node, *size);
-  if (!status.ok()) return status;
-  return Json::object();
+  return nothing_or(co_resize_node(daemon.graph, *node, *size));
 }
 
 absl::StatusOr<Json> co_query_named_block_nodes(Daemon& daemon,

@@ -107,8 +107,7 @@ absl::StatusOr<json> co_export_add(Daemon& daemon, const json& arguments) {
       daemon.exports.ended(id);
     });
   });
-  if (!status.ok()) return status;
-  return json::object();
+  return nothing_or(status);
 }
 
 absl::StatusOr<json> co_export_del(Daemon& daemon, const json& arguments) CONTROL_COROUTINE_CODE;
@@ -121,8 +120,7 @@ absl::StatusOr<json> co_export_del(Daemon& daemon, const json& arguments) {
   const absl::Status status = daemon.exports.co_remove(
       arguments.at("id").get<std::string>(),
       mode == "safe" ? DaemonExport::Mode::kSafe : DaemonExport::Mode::kHard);
-  if (!status.ok()) return status;
-  return json::object();
+  return nothing_or(status);
 }
 
 absl::StatusOr<json> co_query_exports(Daemon& daemon, const json& arguments) CONTROL_COROUTINE_CODE;

@@ -19,11 +19,6 @@ std::string text(const Json& arguments, const char* name) {
   return arguments.at(name).get<std::string>();
 }
 
-absl::StatusOr<Json> nothing_or(const absl::Status& status) {
-  if (!status.ok()) return status;
-  return Json::object();
-}
-
 absl::StatusOr<Json> co_set_iothread(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
   const Json& given = arguments.at("iothread");
   if (!given.is_string() && !given.is_null()) {

@@ -17,11 +17,6 @@ namespace {
 
 using nlohmann::json;
 
-absl::StatusOr<json> nothing_or(const absl::Status& status) {
-  if (!status.ok()) return status;
-  return json::object();
-}
-
 absl::StatusOr<std::vector<std::string>> read_ids(const json& list) {
   std::vector<std::string> ids;
   for (const json& each : list) {

@@ -13,38 +13,12 @@ namespace {
 
 using Json = nlohmann::json;
 
-// `verb` on the job that is named.
-template <typename Verb>
-absl::StatusOr<Json> on_job(Daemon& daemon, const Json& arguments, Verb verb) GLOBAL_STATE_CODE {
+// `kVerb`, a member function of Job, on the job that is named.
+template <auto kVerb>
+absl::StatusOr<Json> co_on_job(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
   const std::shared_ptr<Job> job = daemon.jobs.find(arguments.at("id").get<std::string>());
   if (job == nullptr) return errno_message(ENOENT, "Job not found");
-  const absl::Status status = ((*job).*verb)();
-  if (!status.ok()) return status;
-  return Json::object();
-}
-
-absl::StatusOr<Json> co_pause(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
-  return on_job(daemon, arguments, &Job::pause);
-}
-
-absl::StatusOr<Json> co_resume(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
-  return on_job(daemon, arguments, &Job::resume);
-}
-
-absl::StatusOr<Json> co_cancel(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
-  return on_job(daemon, arguments, &Job::force_cancel);
-}
-
-absl::StatusOr<Json> co_complete(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
-  return on_job(daemon, arguments, &Job::complete);
-}
-
-absl::StatusOr<Json> co_finalize(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
-  return on_job(daemon, arguments, &Job::finalize);
-}
-
-absl::StatusOr<Json> co_dismiss(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE {
-  return on_job(daemon, arguments, &Job::dismiss);
+  return nothing_or(((*job).*kVerb)());
 }
 
 absl::StatusOr<Json> co_query(Daemon& daemon, const Json& /*arguments*/) CONTROL_COROUTINE_CODE {
@@ -71,15 +45,16 @@ constexpr QmpArgument kArguments[] = {
 std::span<const QmpCommand> job_commands() {
   static const QmpCommand kCommands[] = {
       {"query-jobs", "Lists all jobs.", {}, false, co_query},
-      {"job-pause", "Pauses a job until job-resume.", kArguments, false, co_pause},
+      {"job-pause", "Pauses a job until job-resume.", kArguments, false, co_on_job<&Job::pause>},
       {"job-resume", "Lets a job go on that was paused, or that an error has stopped.", kArguments,
-       false, co_resume},
+       false, co_on_job<&Job::resume>},
       {"job-cancel", "Ends a job early; events tell when it has ended.", kArguments, false,
-       co_cancel},
-      {"job-complete", "Ends a job that is ready.", kArguments, false, co_complete},
+       co_on_job<&Job::force_cancel>},
+      {"job-complete", "Ends a job that is ready.", kArguments, false, co_on_job<&Job::complete>},
       {"job-finalize", "Lets a pending job take effect, and all of its group.", kArguments, false,
-       co_finalize},
-      {"job-dismiss", "Takes a concluded job off the list.", kArguments, false, co_dismiss},
+       co_on_job<&Job::finalize>},
+      {"job-dismiss", "Takes a concluded job off the list.", kArguments, false,
+       co_on_job<&Job::dismiss>},
   };
   return kCommands;
 }

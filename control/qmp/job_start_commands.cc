@@ -17,19 +17,14 @@ absl::StatusOr<Json> co_backup(Daemon& daemon, const Json& arguments) CONTROL_CO
 absl::StatusOr<Json> co_backup(Daemon& daemon, const Json& arguments) {
   absl::StatusOr<BackupOptions> options = read_backup_options(arguments);
   if (!options.ok()) return options.status();
-  const absl::Status started = co_start_backup(daemon, *std::move(options));
-  if (!started.ok()) return started;
-  return Json::object();
+  return nothing_or(co_start_backup(daemon, *std::move(options)));
 }
 
 absl::StatusOr<Json> co_create(Daemon& daemon, const Json& arguments) CONTROL_COROUTINE_CODE;
 absl::StatusOr<Json> co_create(Daemon& daemon, const Json& arguments) {
   absl::StatusOr<CreateOptions> options = read_create_options(arguments);
   if (!options.ok()) return options.status();
-  const absl::Status started =
-      daemon.jobs.start(std::make_shared<CreateJob>(daemon, *std::move(options)));
-  if (!started.ok()) return started;
-  return Json::object();
+  return nothing_or(daemon.jobs.start(std::make_shared<CreateJob>(daemon, *std::move(options))));
 }
 
 constexpr QmpArgument kBackupArguments[] = {

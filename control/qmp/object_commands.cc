@@ -63,9 +63,7 @@ absl::StatusOr<json> co_object_add(Daemon& daemon, const json& arguments) {
   json properties = arguments;
   properties.erase("qom-type");
   properties.erase("id");
-  const absl::Status status = (*kind)->co_add(daemon, id, properties);
-  if (!status.ok()) return status;
-  return json::object();
+  return nothing_or((*kind)->co_add(daemon, id, properties));
 }
 
 absl::StatusOr<json> co_object_del(Daemon& daemon, const json& arguments) CONTROL_COROUTINE_CODE;
@@ -74,9 +72,7 @@ absl::StatusOr<json> co_object_del(Daemon& daemon, const json& arguments) {
   const bool is_well_formed = check_object_id(id, "id").ok();
   const ObjectKind* const kind = is_well_formed ? find_kind_of(daemon, id) : nullptr;
   if (kind == nullptr) return errno_message(ENOENT, "object '" + id + "' not found");
-  const absl::Status status = kind->co_remove(daemon, id);
-  if (!status.ok()) return annotate(status, "object '" + id + "' cannot be deleted");
-  return json::object();
+  return nothing_or(annotate(kind->co_remove(daemon, id), "object '" + id + "' cannot be deleted"));
 }
 
 absl::StatusOr<json> co_query_iothreads(Daemon& daemon,

@@ -12,25 +12,6 @@ namespace {
 constexpr char kClassPayload[] = "penstock/qmp-class";
 constexpr char kGenericError[] = "GenericError";
 
-// The name that QEMU's errors give the type.
-const char* name_of(QmpType type) {
-  switch (type) {
-    case QmpType::kString:
-      return "string";
-    case QmpType::kNumber:
-      return "integer";
-    case QmpType::kBool:
-      return "boolean";
-    case QmpType::kObject:
-      return "object";
-    case QmpType::kArray:
-      return "array";
-    case QmpType::kAny:
-      return "value";
-  }
-  return "value";
-}
-
 bool fits(QmpType type, const nlohmann::json& value) {
   switch (type) {
     case QmpType::kString:
@@ -58,6 +39,29 @@ const QmpArgument* find_argument(const QmpCommand& command, const std::string& n
 
 }  // namespace
 
+const char* qmp_type_name(QmpType type) {
+  switch (type) {
+    case QmpType::kString:
+      return "string";
+    case QmpType::kNumber:
+      return "integer";
+    case QmpType::kBool:
+      return "boolean";
+    case QmpType::kObject:
+      return "object";
+    case QmpType::kArray:
+      return "array";
+    case QmpType::kAny:
+      return "value";
+  }
+  return "value";
+}
+
+absl::StatusOr<nlohmann::json> nothing_or(const absl::Status& status) {
+  if (!status.ok()) return status;
+  return nlohmann::json::object();
+}
+
 absl::Status qmp_error(int error_number, const std::string& error_class, const std::string& text) {
   absl::Status status = errno_message(error_number, text);
   status.SetPayload(kClassPayload, absl::Cord(absl::string_view(error_class)));
@@ -82,7 +86,7 @@ absl::Status check_qmp_arguments(const QmpCommand& command, const nlohmann::json
     }
     if (!fits(argument.type, *given)) {
       return errno_message(EINVAL, std::string("Invalid parameter type for '") + argument.name +
-                                       "', expected: " + name_of(argument.type));
+                                       "', expected: " + qmp_type_name(argument.type));
     }
   }
   if (command.open_ended) return absl::OkStatus();

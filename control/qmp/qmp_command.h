@@ -48,6 +48,12 @@ std::string qmp_error_class(const absl::Status& status);
 // {"error": {"class": ..., "desc": ...}}
 nlohmann::json qmp_error_reply(const absl::Status& status);
 
+// What a command answers that has nothing to tell: {}, or its error.
+absl::StatusOr<nlohmann::json> nothing_or(const absl::Status& status);
+
+// The name that QEMU's errors give the type.
+const char* qmp_type_name(QmpType type);
+
 // EINVAL with QEMU's text if the arguments are not those that the table names.
 absl::Status check_qmp_arguments(const QmpCommand& command, const nlohmann::json& arguments);
 

@@ -11,9 +11,7 @@ using Json = nlohmann::json;
 
 absl::StatusOr<Json> co_blockdev_reopen(Daemon& daemon,
                                         const Json& arguments) CONTROL_COROUTINE_CODE {
-  const absl::Status status = co_reopen_blockdevs(daemon.graph, arguments.at("options"));
-  if (!status.ok()) return status;
-  return Json::object();
+  return nothing_or(co_reopen_blockdevs(daemon.graph, arguments.at("options")));
 }
 
 constexpr QmpArgument kReopenArguments[] = {

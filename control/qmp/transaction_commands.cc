@@ -162,9 +162,7 @@ absl::StatusOr<Json> co_transaction(Daemon& daemon, const Json& arguments) CONTR
     actions.push_back(std::move(*action));
   }
   TransactionContext transaction{daemon, *grouped, nullptr};
-  const absl::Status status = co_run_actions(transaction, actions, described);
-  if (!status.ok()) return status;
-  return Json::object();
+  return nothing_or(co_run_actions(transaction, actions, described));
 }
 
 constexpr QmpArgument kTransactionArguments[] = {
