@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "base/status.h"
+#include "block/node/below_filters.h"
 #include "control/image_file_finder.h"
-#include "control/image_nodes.h"
 #include "control/opened_image.h"
 #include "iothreads/control_thread.h"
 

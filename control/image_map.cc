@@ -7,7 +7,7 @@
 #include "base/byte_range.h"
 #include "base/status.h"
 #include "block/backend/backend_request.h"
-#include "control/image_nodes.h"
+#include "block/node/below_filters.h"
 #include "control/opened_image.h"
 #include "iothreads/control_thread.h"
 

@@ -65,14 +65,6 @@ absl::StatusOr<NodeOptions> image_node_options(const MountPlan& plan,
   return top;
 }
 
-const Node& below_filters(const Node& top) {
-  const Node* node = &top;
-  while (node->driver->is_filter() && node->find_child("file") != nullptr) {
-    node = node->find_child("file")->node;
-  }
-  return *node;
-}
-
 Permissions image_permissions(const MountPlan& plan) {
   Permissions permissions;
   permissions.taken = kConsistentRead;

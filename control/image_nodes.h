@@ -27,9 +27,6 @@ absl::StatusOr<NodeOptions> image_node_options(const MountPlan& plan,
                                                const std::string& resolved_path,
                                                const std::string& format);
 
-// The format's node under the filters on top of it.
-const Node& below_filters(const Node& top) GLOBAL_STATE_CODE;
-
 // What the mount does with the image, and what it lets others do meanwhile.
 Permissions image_permissions(const MountPlan& plan);
 

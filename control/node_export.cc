@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "block/graph/drain_holder.h"
+#include "block/graph/topology.h"
 #include "control/export_end.h"
 #include "control/log.h"
 #include "control/mount_point.h"
@@ -20,13 +21,8 @@ namespace {
 
 // The file that the node's bytes are in, or the node itself.
 std::string image_of(const Node& top) {
-  const Node* node = &top;
-  while (node->file_name.empty()) {
-    const Child* file = node->find_child("file");
-    if (file == nullptr || file->node == nullptr) return top.name;
-    node = file->node;
-  }
-  return node->file_name;
+  const std::string file_name = image_file_name(top);
+  return file_name.empty() ? top.name : file_name;
 }
 
 // Others may use the node too, and change it, as another export of it would.

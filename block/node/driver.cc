@@ -7,6 +7,7 @@
 
 #include "base/printable_text.h"
 #include "base/status.h"
+#include "block/node/below_filters.h"
 #include "block/node/child.h"
 #include "block/node/node.h"
 
@@ -65,22 +66,9 @@ absl::Status refuse_changed_options(const ReopenContext& context,
   return absl::OkStatus();
 }
 
-namespace {
-
-// The node whose bytes these are: below filters.
-const Node* storage_of(const Node* node) {
-  while (node != nullptr && node->driver != nullptr && node->driver->is_filter()) {
-    const Child* const file = node->find_child("file");
-    if (file == nullptr || file->node == nullptr) break;
-    node = file->node;
-  }
-  return node;
-}
-
-}  // namespace
-
 absl::Status refuse_other_storage(const ReopenContext& context) {
-  if (storage_of(context.file) == storage_of(context.new_file)) return absl::OkStatus();
+  if (context.file == context.new_file) return absl::OkStatus();
+  if (&below_filters(*context.file) == &below_filters(*context.new_file)) return absl::OkStatus();
   return errno_message(EINVAL, "Cannot change 'file' from '" + context.file->name + "' to '" +
                                    context.new_file->name + "': what driver '" +
                                    context.now.driver +
