@@ -19,6 +19,7 @@
 #include "control/daemon_state.h"
 #include "control/qmp/command_table.h"
 #include "iothreads/fake_world.h"
+#include "tests/block/graph/explore_seeds.h"
 #include "tests/block/graph/graph_fixture.h"
 
 namespace penstock {
@@ -509,17 +510,8 @@ class CommandExploration {
 };
 
 TEST(CommandExplorer, TheGraphIsWhatTheCommandsThatSucceededMadeIt) {
-  const char* one = std::getenv("PENSTOCK_TEST_SEED");
-  const char* count = std::getenv("PENSTOCK_TEST_SEEDS");
-  const uint64_t first = one != nullptr ? std::strtoull(one, nullptr, 0) : 1;
-  const uint64_t seeds = one != nullptr     ? 1
-                         : count != nullptr ? std::strtoull(count, nullptr, 0)
-                                            : kDefaultSeeds;
-  for (uint64_t seed = first; seed < first + seeds; ++seed) {
-    SCOPED_TRACE("PENSTOCK_TEST_SEED=" + std::to_string(seed));
-    std::make_unique<CommandExploration>(seed)->run();
-    if (testing::Test::HasFailure()) FAIL() << "replay it with PENSTOCK_TEST_SEED=" << seed;
-  }
+  explore_seeds(kDefaultSeeds,
+                [](uint64_t seed) { std::make_unique<CommandExploration>(seed)->run(); });
 }
 
 }  // namespace

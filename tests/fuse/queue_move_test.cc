@@ -75,6 +75,13 @@ class QueueMove : public MountedTest {
       return absl::OkStatus();
     };
   }
+  // A byte, in a thread of its own.
+  static std::thread start_reader(const UniqueFd& file) {
+    return std::thread([fd = file.get()] {
+      char byte = 0;
+      EXPECT_EQ(pread(fd, &byte, 1, 0), 1) << strerror(errno);
+    });
+  }
   void wait_for(CoEvent& event) {
     on_control([&event] {
       assert_in_coroutine();
@@ -245,10 +252,7 @@ TEST_F(QueueMove, ASuspendedRequestIsAnsweredByItsOldQueueWhileTheNewOneServes) 
   start();
   must_move_to({0});
   const UniqueFd fd = open_file(O_RDWR);
-  std::thread reader([&] {
-    char byte = 0;
-    EXPECT_EQ(pread(fd.get(), &byte, 1, 0), 1) << strerror(errno);
-  });
+  std::thread reader = start_reader(fd);
   wait_for(suspended_);
   std::atomic<bool> moved{false};
   std::thread mover([&] {
@@ -274,10 +278,7 @@ TEST_F(QueueMove, AMoveThatARequestHoldsUpIsGivenUpAndTheOldQueuesServeOn) {
   suspend_reads_on(0);
   must_move_to({0});
   const UniqueFd fd = open_file(O_RDWR);
-  std::thread reader([&] {
-    char byte = 0;
-    EXPECT_EQ(pread(fd.get(), &byte, 1, 0), 1) << strerror(errno);
-  });
+  std::thread reader = start_reader(fd);
   wait_for(suspended_);
   for (int round = 0; round < 3; ++round) {
     const absl::Status status = move_to({1, 2}, milliseconds(30));
@@ -396,10 +397,7 @@ TEST_F(QueueMove, AStopDuringAMoveWaitsForItAndLetsNoOtherOneBegin) {
   start();
   must_move_to({0});
   const UniqueFd fd = open_file(O_RDONLY);
-  std::thread reader([&] {
-    char byte = 0;
-    EXPECT_EQ(pread(fd.get(), &byte, 1, 0), 1) << strerror(errno);
-  });
+  std::thread reader = start_reader(fd);
   wait_for(suspended_);
   std::atomic<bool> moved{false};
   std::thread mover([&] {
@@ -435,10 +433,7 @@ TEST_F(QueueMove, AStopWhileAMoveIsGivenUpEndsAll) {
   start();
   must_move_to({0});
   const UniqueFd fd = open_file(O_RDONLY);
-  std::thread reader([&] {
-    char byte = 0;
-    EXPECT_EQ(pread(fd.get(), &byte, 1, 0), 1) << strerror(errno);
-  });
+  std::thread reader = start_reader(fd);
   wait_for(suspended_);
   std::thread stopper([&] { EXPECT_TRUE(stop(milliseconds(0)).ok()); });
   for (const int limit : {1, 20, 60}) {
